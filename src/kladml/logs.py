@@ -1,0 +1,284 @@
+"""Logging: one line format, a rotating `log.txt` for each run, and a console that is fed from it.
+
+An attempt that runs in its own process points its standard output and error at `log.txt`, so that whatever anything in it prints, Python or C,
+lands there without a reader that could die; the supervisor shows the file's growth on the console. A run inside the caller's process adds a handler
+instead, and copies what Python prints.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import TextIOBase
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+LINE = "%(asctime)s %(name)s %(levelname)s %(message)s"
+ROOT = "kladml"
+BAR = "    | "
+"""What every line of a traceback begins with, so that a reader of the log can fold them."""
+
+_MAX_BYTES = 10 << 20
+_KEEP = 5
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_FOREIGN = ("site-packages", "dist-packages", f"{os.sep}lib{os.sep}python", "<frozen")
+
+
+class Logger:
+    """Loggers by name, below `kladml`."""
+
+    @staticmethod
+    def get(name: str) -> logging.Logger:
+        """The logger of an experiment.
+
+        Args:
+            name: the experiment's name.
+
+        Returns:
+            A standard logger. It writes to the console and to the run's `log.txt` while the run is open.
+        """
+        return logging.getLogger(f"{ROOT}.{name}")
+
+
+class UserFirstFormatter(logging.Formatter):
+    """One line a record; a traceback shows the frames of the user's code before those of libraries."""
+
+    def __init__(self) -> None:
+        """Build the formatter."""
+        super().__init__(LINE)
+
+    def formatException(self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]) -> str:  # noqa: N802 - the standard library's name
+        """The exception of a record, each line marked by a bar."""
+        error = ei[1]
+        return "" if error is None else "\n".join(BAR + line for line in describe(error).splitlines())
+
+
+def describe(error: BaseException) -> str:
+    """An exception as text: what it is, then the frames of the user's code, then the others, each part outermost first.
+
+    Args:
+        error: an exception that was raised.
+
+    Returns:
+        Several lines.
+    """
+    lines = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        lines += ["caused by:"] if len(seen) > 1 else []
+        lines += _describe_one(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return "\n".join(lines)
+
+
+def _describe_one(error: BaseException) -> list[str]:
+    head = "".join(traceback.format_exception_only(error)).rstrip().splitlines()
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _is_foreign(frame.filename)]
+    others = [frame for frame in frames if _is_foreign(frame.filename)]
+    lines = [*head, *_format(own)]
+    if others:
+        lines += ["in libraries:" if own else "frames:", *_format(others)]
+    return lines
+
+
+def _is_foreign(filename: str) -> bool:
+    return filename.startswith(_PACKAGE) or any(part in filename for part in _FOREIGN)
+
+
+def _format(frames: list[traceback.FrameSummary]) -> list[str]:
+    return "".join(traceback.format_list(frames)).rstrip().splitlines()
+
+
+class RotatingLog:
+    """Standard output and error of this process, and all logging, in one file that is rotated by size."""
+
+    def __init__(self, path: Path, *, level: str = "DEBUG") -> None:
+        """Take over descriptors 1 and 2 and the root logger.
+
+        Args:
+            path: the log file, appended to.
+            level: lowest level of other libraries' loggers; ours are kept from DEBUG on.
+        """
+        self._path = path
+        self._open()
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+        _install(_RotatingHandler(self, sys.stderr), level)
+
+    def rotate_if_large(self) -> None:
+        """Start a new file when the current one has grown over 10 MiB; five old ones are kept."""
+        if os.fstat(2).st_size > _MAX_BYTES:
+            _shift(self._path)
+            self._open()
+
+    def _open(self) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+
+
+class _RotatingHandler(logging.StreamHandler[TextIO]):
+    def __init__(self, log: RotatingLog, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        self._log.rotate_if_large()
+
+
+def _shift(path: Path) -> None:
+    for number in range(_KEEP - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            os.replace(older, path.with_name(f"{path.name}.{number + 1}"))
+    os.replace(path, path.with_name(f"{path.name}.1"))
+
+
+def _install(handler: logging.Handler, level: str) -> None:
+    handler.setFormatter(UserFirstFormatter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.getLogger(ROOT).setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def in_process(path: Path) -> Iterator[None]:
+    """While the block runs, what is logged and what Python prints also goes to a run's log file.
+
+    Args:
+        path: the log file, appended to.
+    """
+    from logging.handlers import RotatingFileHandler
+
+    handler = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_KEEP, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(UserFirstFormatter())
+    root, ours = logging.getLogger(), logging.getLogger(ROOT)
+    levels = root.level, ours.level
+    root.addHandler(handler)
+    ours.setLevel(logging.DEBUG)
+    try:
+        with redirect_stdout(_Tee(sys.stdout, handler)), redirect_stderr(_Tee(sys.stderr, handler)):
+            yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
+
+
+class _Tee(TextIOBase):
+    """Text that goes to the caller's stream and to the log file."""
+
+    def __init__(self, stream: TextIO, handler: logging.StreamHandler[TextIO]) -> None:
+        self._stream = stream
+        self._handler = handler
+
+    def write(self, text: str) -> int:
+        self._handler.acquire()
+        try:
+            self._handler.stream.write(text)
+            self._handler.stream.flush()
+        finally:
+            self._handler.release()
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+_HEAD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
+
+
+def show(text: str) -> None:
+    """Put text on standard error as it is.
+
+    Args:
+        text: what to show.
+    """
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+class Tail:
+    """Gives the growth of a log file, through rotations, with the records below a level left out."""
+
+    def __init__(self, path: Path, level: str = "INFO") -> None:
+        """Start at the file's present end.
+
+        Args:
+            path: the log file; may not exist yet.
+            level: the lowest level to give. Lines that are no log records, as what a program prints, are always given; the lines of a
+                traceback only when the level is DEBUG, since the record above says what happened.
+        """
+        self._path = path
+        self._threshold = logging.getLevelNamesMapping()[level]
+        self._inode = 0
+        self._offset = 0
+        self._rest = b""
+        if path.exists():
+            self._inode, self._offset = path.stat().st_ino, path.stat().st_size
+
+    def read(self, *, final: bool = False) -> str:
+        """Whole lines since the last call.
+
+        Args:
+            final: the writer has ended: give an unfinished line too.
+
+        Returns:
+            The text to show, possibly empty.
+        """
+        data = self._rest + b"".join(self._growth())
+        whole, found, self._rest = data.rpartition(b"\n")
+        whole += found
+        if final or (b"\r" in self._rest):
+            whole, self._rest = whole + self._rest, b""
+        text = whole.decode("utf-8", "replace")
+        return "".join(line for line in text.splitlines(keepends=True) if self._is_wanted(line))
+
+    def _growth(self) -> Iterator[bytes]:
+        rotated = self._path.with_name(self._path.name + ".1")
+        try:
+            state = self._path.stat()
+        except FileNotFoundError:
+            return
+        if self._inode and state.st_ino != self._inode and rotated.exists() and rotated.stat().st_ino == self._inode:
+            yield self._from(rotated, self._offset)
+        if state.st_ino != self._inode:
+            self._inode, self._offset = state.st_ino, 0
+        data = self._from(self._path, self._offset)
+        self._offset += len(data)
+        yield data
+
+    def _from(self, path: Path, offset: int) -> bytes:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read()
+
+    def _is_wanted(self, line: str) -> bool:
+        if line.startswith(BAR):
+            return self._threshold <= logging.DEBUG
+        head = _HEAD.match(line)
+        return head is None or logging.getLevelNamesMapping()[head[1]] >= self._threshold
