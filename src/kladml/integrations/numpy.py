@@ -1,0 +1,148 @@
+"""NumPy: arrays, scalars and random generators in checkpoints; the global generator; model files."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from kladml.checkpoint.codec import Array
+from kladml.errors import CaptureError
+
+if TYPE_CHECKING:
+    from kladml.checkpoint.codec import Decoder, Encoder
+
+_STORED = {
+    **{"bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32"},
+    **{"uint64": "U64", "int64": "I64", "float16": "F16", "float32": "F32", "float64": "F64"},
+}
+"""Element types that the safetensors format knows, in its words; others are kept as bytes."""
+
+
+def claims(value: Any) -> bool:
+    """Whether this module encodes the value."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return type(value) is np.ndarray and value.dtype.kind in "biufcSUmM"
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return True
+    return isinstance(value, np.generic) and value.dtype.kind in "biufcSUmM"
+
+
+def encode(value: Any, path: str, encoder: Encoder) -> Any:
+    """An array, scalar or generator as JSON; elements go into the encoder's arrays."""
+    import numpy as np
+
+    if isinstance(value, np.random.RandomState):
+        return {"$": "numpy.random_state", "state": encoder.encode(value.get_state(legacy=False), path)}
+    if isinstance(value, np.random.Generator):
+        return {"$": "numpy.generator", "state": encoder.encode(value.bit_generator.state, path)}
+    array = np.ascontiguousarray(value).reshape(np.shape(value))
+    dtype = array.dtype.newbyteorder("<")
+    data = array.astype(dtype, copy=False).tobytes()
+    name = _STORED.get(dtype.name)
+    if name is None:
+        stored = Array("U8", (len(data),), data)
+    else:
+        stored = Array(name, array.shape, data)
+    kind = "numpy.array" if isinstance(value, np.ndarray) else "numpy.scalar"
+    return {"$": kind, "array": encoder.array(stored, path), "dtype": dtype.str, "shape": list(array.shape)}
+
+
+def decode(node: dict[str, Any], decoder: Decoder) -> Any:
+    """The value that a node of `encode` stands for."""
+    import numpy as np
+
+    if node["$"] == "numpy.random_state":
+        random_state = np.random.RandomState()
+        random_state.set_state(decoder.decode(node["state"]))
+        return random_state
+    if node["$"] == "numpy.generator":
+        state = decoder.decode(node["state"])
+        return np.random.Generator(_bit_generator(state))
+    data = decoder.arrays[node["array"]].data
+    dtype = np.dtype(node["dtype"])
+    if dtype.hasobject:
+        raise ValueError(f"an array of {node['dtype']} could run code when read")
+    array = np.frombuffer(data, dtype=dtype).reshape(node["shape"]).copy()
+    return array if node["$"] == "numpy.array" else array[()]
+
+
+def restore(live: Any, saved: Any) -> Any:
+    """Put a saved value into a living one of the same kind, in place where it can be.
+
+    Returns:
+        The object to bind: `live` when it was filled, else `saved`.
+    """
+    import numpy as np
+
+    if isinstance(live, np.random.Generator) and isinstance(saved, np.random.Generator):
+        if type(live.bit_generator) is type(saved.bit_generator):
+            live.bit_generator.state = saved.bit_generator.state
+            return live
+    elif isinstance(live, np.random.RandomState) and isinstance(saved, np.random.RandomState):
+        live.set_state(saved.get_state(legacy=False))
+        return live
+    elif isinstance(live, np.ndarray) and live.shape == np.shape(saved) and live.dtype == saved.dtype and live.flags.writeable:
+        live[...] = saved
+        return live
+    return saved
+
+
+def export(value: Any) -> tuple[str, bytes] | None:
+    """An array as a model file.
+
+    Returns:
+        Suffix and content, or None when the value is no array.
+    """
+    import numpy as np
+
+    if not isinstance(value, np.ndarray) or value.dtype.hasobject:
+        return None
+    stream = io.BytesIO()
+    np.save(stream, value, allow_pickle=False)
+    return ".npy", stream.getvalue()
+
+
+def seed(number: int) -> None:
+    """Seed the global generator."""
+    import numpy as np
+
+    np.random.seed(number % 2**32)
+
+
+def get_rng() -> Any:
+    """State of the global generator."""
+    import numpy as np
+
+    return np.random.get_state(legacy=False)
+
+
+def set_rng(state: Any) -> None:
+    """Restore the global generator."""
+    import numpy as np
+
+    np.random.set_state(state)
+
+
+def number(value: Any) -> float | None:
+    """A scalar or array without dimensions as a float, else None."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray | np.generic) and np.ndim(value) == 0 and value.dtype.kind in "biuf":
+        return float(value)
+    return None
+
+
+def _bit_generator(state: dict[str, Any]) -> Any:
+    import numpy as np
+
+    kinds = {kind.__name__: kind for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)}
+    kind = kinds.get(state["bit_generator"])
+    if kind is None:
+        raise CaptureError(f"a generator of the kind {state['bit_generator']!r} cannot be restored; known are {', '.join(kinds)}")
+    generator = kind()
+    generator.state = state
+    return generator
+
+

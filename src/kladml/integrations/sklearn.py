@@ -1,0 +1,71 @@
+"""scikit-learn: estimators in checkpoints and model files, by skops, which loads only types on a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kladml.errors import CheckpointCorrupt, MissingExtra
+
+if TYPE_CHECKING:
+    from kladml.checkpoint.codec import Decoder, Encoder
+
+_TRUSTED_PREFIXES = ("sklearn.", "numpy.", "scipy.")
+"""Where the types may come from that an estimator's file may name beyond those that skops trusts by itself."""
+
+
+def claims(value: Any) -> bool:
+    """Whether this module encodes the value."""
+    from sklearn.base import BaseEstimator
+
+    return isinstance(value, BaseEstimator)
+
+
+def encode(value: Any, path: str, encoder: Encoder) -> Any:
+    """An estimator as a skops file beside the JSON."""
+    return {"$": "sklearn.estimator", "file": encoder.file(_dump(value), path, ".skops")}
+
+
+def decode(node: dict[str, Any], decoder: Decoder) -> Any:
+    """The estimator that a node of `encode` stands for.
+
+    Raises:
+        CheckpointCorrupt: the file names a type that is not of scikit-learn, NumPy or SciPy.
+    """
+    io = _skops()
+    data = decoder.files[node["file"]]
+    types = io.get_untrusted_types(data=data)
+    foreign = [name for name in types if not name.startswith(_TRUSTED_PREFIXES)]
+    if foreign:
+        raise CheckpointCorrupt(f"an estimator's file names {', '.join(foreign)}; only types of scikit-learn, NumPy and SciPy are loaded")
+    return io.loads(data, trusted=types)
+
+
+def restore(live: Any, saved: Any) -> Any:
+    """Put a saved estimator into a living one of the same class, so that other references see it.
+
+    Returns:
+        The object to bind.
+    """
+    if type(live) is not type(saved):
+        return saved
+    vars(live).clear()
+    vars(live).update(vars(saved))
+    return live
+
+
+def export(value: Any) -> tuple[str, bytes] | None:
+    """An estimator as a file that `skops.io.load` opens."""
+    return (".skops", _dump(value)) if claims(value) else None
+
+
+def _dump(value: Any) -> bytes:
+    data: bytes = _skops().dumps(value)
+    return data
+
+
+def _skops() -> Any:
+    try:
+        import skops.io
+    except ImportError:
+        raise MissingExtra("keeping a scikit-learn estimator", package="skops", extra="sklearn") from None
+    return skops.io

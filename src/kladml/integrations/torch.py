@@ -1,0 +1,189 @@
+"""PyTorch: tensors and generators in checkpoints, the global generators, determinism, devices, model files."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from kladml.checkpoint.codec import Array
+from kladml.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from kladml.checkpoint.codec import Decoder, Encoder
+
+
+def claims(value: Any) -> bool:
+    """Whether this module encodes the value."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.layout == torch.strided
+    return isinstance(value, torch.Generator | torch.device | torch.dtype | torch.Size)
+
+
+def encode(value: Any, path: str, encoder: Encoder) -> Any:
+    """A tensor or generator as JSON; elements go into the encoder's arrays, whatever the device."""
+    import torch
+
+    if isinstance(value, torch.Generator):
+        return {"$": "torch.generator", "device": str(value.device), "state": encoder.encode(value.get_state(), path)}
+    if isinstance(value, torch.device | torch.dtype):
+        kind = "torch.device" if isinstance(value, torch.device) else "torch.dtype"
+        return {"$": kind, "name": encoder.encode(str(value), path)}
+    if isinstance(value, torch.Size):
+        return {"$": "torch.size", "items": encoder.encode(list(value), path)}
+    tensor = value.detach().cpu().contiguous()
+    data = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+    name = str(value.dtype).removeprefix("torch.")
+    stored = Array(_STORED[name], tuple(value.shape), data) if name in _STORED else Array("U8", (len(data),), data)
+    return {"$": "torch.tensor", "array": encoder.array(stored, path), "dtype": name, "shape": list(value.shape)}
+
+
+_STORED = {
+    **{"bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32"},
+    **{"uint64": "U64", "int64": "I64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"},
+    **{"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"},
+}
+"""Element types that the safetensors format knows, in its words; others are kept as bytes."""
+
+
+def decode(node: dict[str, Any], decoder: Decoder) -> Any:
+    """The value that a node of `encode` stands for; tensors are on the CPU."""
+    import torch
+
+    match node["$"]:
+        case "torch.generator":
+            generator = torch.Generator(device=node["device"])
+            return generator.set_state(decoder.decode(node["state"]))
+        case "torch.device":
+            return torch.device(node["name"])
+        case "torch.dtype":
+            return _dtype(node["name"].removeprefix("torch."))
+        case "torch.size":
+            return torch.Size(node["items"])
+    data = bytearray(decoder.arrays[node["array"]].data)
+    dtype = _dtype(node["dtype"])
+    if not data:
+        return torch.empty(node["shape"], dtype=dtype)
+    return torch.frombuffer(data, dtype=torch.uint8).view(dtype).reshape(node["shape"])
+
+
+def restore(live: Any, saved: Any) -> Any:
+    """Put a saved value into a living one of the same kind, in place where it can be.
+
+    Returns:
+        The object to bind: `live` when it was filled, else `saved`.
+    """
+    import torch
+
+    if isinstance(live, torch.Generator) and isinstance(saved, torch.Generator):
+        live.set_state(saved.get_state())
+        return live
+    if isinstance(live, torch.Tensor) and isinstance(saved, torch.Tensor):
+        if live.shape == saved.shape and live.dtype == saved.dtype:
+            with torch.no_grad():
+                live.copy_(saved)
+            return live
+        return saved.to(live.device)
+    return saved
+
+
+def export(value: Any) -> tuple[str, bytes] | None:
+    """A module's weights as a file that `torch.load(path, weights_only=True)` opens.
+
+    Returns:
+        Suffix and content, or None when the value is no module.
+    """
+    import torch
+
+    if not isinstance(value, torch.nn.Module):
+        return None
+    stream = io.BytesIO()
+    torch.save(value.state_dict(), stream)
+    return ".pth", stream.getvalue()
+
+
+def seed(number: int) -> None:
+    """Seed the generators of the CPU and of every device."""
+    import torch
+
+    torch.manual_seed(number)
+
+
+def get_rng() -> Any:
+    """States of the generators of the CPU and, when CUDA is in use, of its devices."""
+    import torch
+
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng(state: Any) -> None:
+    """Restore the generators that `get_rng` saw."""
+    import torch
+
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available() and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def set_deterministic(mode: str | bool) -> None:
+    """Ask for kernels that give the same bits every time.
+
+    Args:
+        mode: True refuses operations that have none, `warn` warns of them, False asks for nothing.
+    """
+    import torch
+
+    if mode is False:
+        return
+    torch.use_deterministic_algorithms(True, warn_only=mode == "warn")
+    torch.backends.cudnn.benchmark = False
+
+
+def device(name: str) -> Any:
+    """The device that a config names.
+
+    Args:
+        name: `auto` takes the first accelerator, else the CPU; otherwise torch's own words (`cpu`, `cuda:1`).
+
+    Raises:
+        ExperimentError: torch does not know it, or this machine lacks it.
+    """
+    import torch
+
+    if name == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(kind)
+    try:
+        asked = torch.device(name)
+        torch.empty(0, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ExperimentError(f"the config asks for device {name!r}: {reason}. Use auto, cpu, or a device that this machine has.") from None
+    return asked
+
+
+def number(value: Any) -> float | None:
+    """A tensor with one element and no dimension as a float, else None. Waits for its device."""
+    import torch
+
+    if isinstance(value, torch.Tensor) and value.ndim == 0 and not value.is_complex():
+        return float(value.detach())
+    return None
+
+
+def detach(value: Any) -> Any:
+    """A tensor without its graph, still on its device."""
+    return value.detach()
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    dtype = vars(torch).get(name)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"torch has no element type {name!r}")
+    return dtype
