@@ -1,0 +1,44 @@
+"""Hyperparams that an experiment class declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kladml.config.check import Checker
+from kladml.config.fields import UnreadableAnnotations, is_record, record_fields
+from kladml.config.frozen import thaw
+from kladml.config.words import render
+from kladml.records import Fault
+
+
+def check_hyperparams(
+    hyperparams: Mapping[str, Any], declared: type, *, file: str | None = None, path: str = "$.hyperparams"
+) -> tuple[Any, list[Fault]]:
+    """Turn hyperparams into what an experiment class declares.
+
+    Args:
+        hyperparams: of a config. `epochs` is always allowed, declared or not.
+        declared: a dataclass or msgspec.Struct.
+        file: the file for the faults.
+        path: where the hyperparams stand, for the faults.
+
+    Returns:
+        An instance of `declared`, or None when there are faults; and the faults.
+    """
+    if not is_record(declared):
+        return None, [Fault(file=file, path=path, message=f"found Hyperparams = {declared!r}; allowed: a dataclass or a msgspec.Struct")]
+    values = thaw(hyperparams)
+    if "epochs" in values and not _declares_epochs(declared):
+        del values["epochs"]
+    checker = Checker()
+    instance = checker.record(values, declared, ())
+    faults = [Fault(file=file, path=render(problem.path, path), message=problem.message) for problem in checker.problems]
+    return (None, faults) if faults else (instance, [])
+
+
+def _declares_epochs(declared: type) -> bool:
+    try:
+        return any(field.key == "epochs" for field in record_fields(declared))
+    except UnreadableAnnotations:
+        return False
