@@ -1,0 +1,1 @@
+"""Three experiments on real data. Every module here is imported, and the classes it registers can be named by a config."""

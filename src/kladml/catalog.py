@@ -1,0 +1,224 @@
+"""Experiment classes by name: registered by a decorator, found in the project's `experiments/` folder or by entry point."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from kladml.config import ExperimentConfig, check_hyperparams, suggest
+from kladml.errors import RegistryError
+from kladml.experiment import Experiment, check_class
+from kladml.project import find_root
+from kladml.records import Fault
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Class = TypeVar("Class", bound=type[Experiment])
+
+_ENTRY_POINTS = "kladml.experiments"
+_registered: dict[str, type[Experiment]] = {}
+
+
+@overload
+def register(name: Class) -> Class: ...
+@overload
+def register(name: str | None = None) -> Callable[[Class], Class]: ...
+def register(name: str | None | Class = None) -> Class | Callable[[Class], Class]:
+    """Make a class known under a name, so that a config's `model_type` can ask for it.
+
+    Args:
+        name: the name; by default the class's own.
+
+    Returns:
+        A decorator that gives the class back unchanged.
+
+    Raises:
+        RegistryError: another class has the name, or the class is no Experiment.
+        ExperimentError: the class cannot train.
+    """
+    if isinstance(name, type):
+        return _register(name, name.__name__)
+    return lambda kind: _register(kind, name or kind.__name__)
+
+
+def _register(kind: Class, name: str) -> Class:
+    if not (isinstance(kind, type) and issubclass(kind, Experiment)):
+        raise RegistryError(f"@register({name!r}) stands on {kind!r}, which is no subclass of kladml.Experiment. Derive it from Experiment.", name=name)
+    check_class(kind)
+    other = _registered.get(name)
+    if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise RegistryError(
+            f"the name {name!r} is registered twice: by {other.__module__}.{other.__qualname__} and {kind.__module__}.{kind.__qualname__}. Rename one.",
+            name=name,
+            known=_registered,
+        )
+    _registered[name] = kind
+    return kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The experiment classes of a project.
+
+    Attributes:
+        classes: by name.
+        folder: where they were looked for.
+        importable: names whose classes another process can import too.
+        failures: modules that could not be imported, and why, one line each.
+    """
+
+    classes: Mapping[str, type[Experiment]]
+    folder: Path
+    importable: frozenset[str] = frozenset()
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, config: ExperimentConfig, file: str | None, root: Path) -> list[Fault]:
+        """What is wrong with a config, seen from the class that it names.
+
+        Args:
+            config: a config without faults of its own.
+            file: its file, for the faults.
+            root: what a relative `dataset_path` starts from.
+
+        Returns:
+            All faults.
+        """
+        faults = []
+        kind = self.classes.get(config.model_type)
+        if kind is None:
+            faults.append(Fault(file=file, path="$.model_type", message=self._unknown(config.model_type)))
+        elif kind.Hyperparams is not None:
+            faults += check_hyperparams(config.hyperparams, kind.Hyperparams, file=file)[1]
+        dataset = config.dataset_path
+        if dataset is not None and "://" not in dataset and not (root / dataset).exists():
+            message = f"found {dataset!r}, but there is no such file or folder in {root}; correct the path, or remove the key if the experiment needs none"
+            faults.append(Fault(file=file, path="$.dataset_path", message=message))
+        return faults
+
+    def get(self, name: str) -> type[Experiment]:
+        """The class of a name.
+
+        Raises:
+            RegistryError: nobody registered it.
+        """
+        if name not in self.classes:
+            raise RegistryError(f"model_type {self._unknown(name)}", name=name, known=self.classes)
+        return self.classes[name]
+
+    def _unknown(self, name: str) -> str:
+        known = ", ".join(sorted(self.classes)) or "none"
+        hint = suggest(name, self.classes)
+        parts = [f"found {name!r}, which no class is registered under" + (f"; {hint}" if hint else ""), f"known: {known}", f"searched: {self.folder}"]
+        if not self.folder.is_dir():
+            parts.append("that folder does not exist: make it, and a module in it with a class under @register(…)")
+        parts += [f"module {module} could not be imported: {reason}" for module, reason in self.failures.items()]
+        return "; ".join(parts)
+
+
+def load_catalog(root: Path, folder: str = "experiments") -> Catalog:
+    """Import a project's experiments and collect what they register.
+
+    Args:
+        root: the project's folder.
+        folder: the folder of experiment classes, relative to it.
+
+    Returns:
+        The classes, those registered by this program before included.
+    """
+    path = root / folder
+    failures: dict[str, str] = {}
+    if path.is_dir():
+        _forget_other_projects(path)
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        for name in [path.name, *(module.name for module in pkgutil.walk_packages([str(path)], f"{path.name}.", onerror=lambda _: None))]:
+            if _has_failed_parent(name, failures):
+                continue
+            reason = _import(name)
+            if reason is not None:
+                failures[name] = reason
+    failures |= _load_entry_points()
+    importable = frozenset(name for name, kind in _registered.items() if _is_importable(kind, path.name))
+    return Catalog(classes=dict(_registered), folder=path, importable=importable, failures=failures)
+
+
+class ExperimentFactory:
+    """Builds experiments from configs."""
+
+    @staticmethod
+    def create(config: ExperimentConfig, logger: object = None) -> Experiment:
+        """An experiment of the class that the config names.
+
+        Args:
+            config: the config.
+            logger: where the experiment logs; by default the logger of the config's name.
+
+        Returns:
+            The experiment, not set up yet.
+
+        Raises:
+            RegistryError: no class has that name.
+            ConfigError: the hyperparameters do not fit the class.
+        """
+        kind = _registered.get(config.model_type)
+        if kind is None:
+            kind = load_catalog(find_root(Path.cwd())).get(config.model_type)
+        return kind(config, logger)  # type: ignore[arg-type]
+
+
+def _forget_other_projects(path: Path) -> None:
+    """A package of the same name from another project, imported earlier by this process, would hide this one's."""
+    package = sys.modules.get(path.name)
+    if package is None or str(path) in map(str, getattr(package, "__path__", [])):
+        return
+    for name in [name for name in sys.modules if name == path.name or name.startswith(f"{path.name}.")]:
+        del sys.modules[name]
+    for name, kind in list(_registered.items()):
+        if kind.__module__.partition(".")[0] == path.name:
+            del _registered[name]
+    sys.path[:] = [entry for entry in sys.path if not (Path(entry) / path.name).is_dir() or Path(entry) == path.parent]
+    importlib.invalidate_caches()
+
+
+def _has_failed_parent(name: str, failures: Mapping[str, str]) -> bool:
+    return any(name.startswith(f"{failed}.") for failed in failures)
+
+
+def _import(name: str) -> str | None:
+    try:
+        importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename and frame.filename != __file__]
+        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        if isinstance(error, SyntaxError):
+            place = f" at {error.filename}:{error.lineno}"
+        return f"{type(error).__name__}: {error}{place}".replace("\n", " ")
+    return None
+
+
+def _is_importable(kind: type[Experiment], package: str) -> bool:
+    module = kind.__module__
+    return module.partition(".")[0] == package or any(module.partition(".")[0] == point.module.partition(".")[0] for point in _entry_points())
+
+
+def _entry_points() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=_ENTRY_POINTS)
+
+
+def _load_entry_points() -> dict[str, str]:
+    failures = {}
+    for point in _entry_points():
+        try:
+            point.load()
+        except Exception as error:
+            failures[f"{point.name} (entry point {point.value})"] = f"{type(error).__name__}: {error}"
+    return failures

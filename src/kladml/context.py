@@ -1,0 +1,376 @@
+"""The open run: counters, journal and commits of one attempt, all inside the run directory. The only object of ours that user code is handed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kladml import durable, rundir
+from kladml.artifacts import keep
+from kladml.checkpoint import rng
+from kladml.checkpoint.store import CheckpointStore, Commit
+from kladml.errors import ExperimentError
+from kladml.heartbeat import Beat, Heart
+from kladml.journal import Journal, Position
+from kladml.monitor import Means, Watch, to_number
+from kladml.records import Best, Progress
+
+if TYPE_CHECKING:
+    from kladml.config.schema import ExperimentConfig
+    from kladml.rundir import RunDirectory
+
+Batch = TypeVar("Batch")
+
+
+class Stopped(BaseException):
+    """The run was asked to leave. Not an Exception, so that user code does not swallow it.
+
+    Attributes:
+        signal: the name of the signal.
+    """
+
+    def __init__(self, signal: str) -> None:
+        """Keep the signal's name."""
+        self.signal = signal
+        super().__init__(signal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What an attempt is told about its run.
+
+    Attributes:
+        run_id: identity of the run, kept over attempts.
+        attempt: 1, 2, …
+        created: when the run was first opened, ISO 8601.
+        inexact_because: what is known that may have changed the numbers.
+    """
+
+    run_id: str
+    attempt: int
+    created: str
+    inexact_because: tuple[str, ...] = ()
+
+
+class RunContext:
+    """The open run.
+
+    Attributes:
+        run_id: identity of the run, kept over attempts.
+        attempt: 1, 2, …
+        path: the run directory.
+        config: the experiment's config.
+        stack: closed when the attempt ends.
+        saved: the state of the commit that this attempt continues from, or None.
+    """
+
+    def __init__(self, directory: RunDirectory, config: ExperimentConfig, launch: Launch, logger: logging.Logger) -> None:
+        """Open the run where its newest good commit left it; the caller owns the directory.
+
+        Args:
+            directory: the run directory.
+            config: the experiment's config.
+            launch: run and attempt.
+            logger: where to say what happens.
+
+        Raises:
+            CheckpointError: there are commits but none can be loaded.
+            JournalError: the journal is damaged before the commit's position.
+            OSError: the directory cannot be written.
+        """
+        self.run_id, self.attempt, self.path, self.config = launch.run_id, launch.attempt, directory.path, config
+        self.stack = ExitStack()
+        self._logger = logger
+        self._watch, self._means = Watch(config.monitor), Means()
+        self._metrics: dict[str, float] = {}
+        self._done = Progress()
+        self._epoch = self._batch = self._best_commit = 0
+        self._batches: int | None = None
+        self._inside = False
+        self._stop: str | None = None
+        durable.sweep(self.path)
+        self._store = CheckpointStore(directory.checkpoints)
+        self._store.sweep()
+        found = self._store.latest()
+        self._last: Commit | None = None if found is None else found[0]
+        self.saved: Any = None if found is None else found[1]
+        self._heart = Heart(directory.heartbeat)
+        self._journal = self._open_journal(directory)
+        self._beat()
+
+    def _open_journal(self, directory: RunDirectory) -> Journal:
+        aside = self.path / f"journal.rolled-back-{self.attempt}"
+        position = Position() if self._last is None else Position(**self._last.info["journal"])
+        journal = Journal(directory.journal, position, aside=aside)
+        if self._last is None:
+            journal.append("params", flatten(self.config.to_dict()))
+        else:
+            self._restore_loop(self.saved["loop"])
+        journal.append("attempt", {"attempt": self.attempt, "run_id": self.run_id, "from_commit": self.commit_number})
+        return journal
+
+    @property
+    def progress(self) -> Progress:
+        """Epochs and steps completed."""
+        return self._done
+
+    @property
+    def epoch(self) -> int:
+        """The 1-based epoch being worked on; 0 before the first."""
+        return self._epoch
+
+    @property
+    def step(self) -> int:
+        """Inside a step its 1-based number in the whole run, outside the number completed."""
+        return self._done.step + 1 if self._inside else self._done.step
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The last value of every epoch metric."""
+        return self._metrics
+
+    @property
+    def best(self) -> Best | None:
+        """The best value of the monitored metric."""
+        return self._watch.best
+
+    @property
+    def commit_number(self) -> int:
+        """Number of the newest commit; 0 before the first."""
+        return 0 if self._last is None else self._last.number
+
+    @property
+    def should_stop_early(self) -> bool:
+        """Whether the monitored metric has not improved for `patience` epochs."""
+        return self._watch.should_stop
+
+    def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+        """Walk over batches; each is one step.
+
+        Args:
+            loader: anything that can be iterated.
+
+        Yields:
+            Its batches.
+
+        Raises:
+            ExperimentError: a walk is under way already.
+        """
+        if self._inside:
+            raise ExperimentError("steps() was called inside a step: one loop over steps at a time. Walk inner data with a plain for loop.")
+        self._batch, self._batches = 0, len(loader) if isinstance(loader, Sized) else None
+        try:
+            for batch in loader:
+                self.leave_if_asked()
+                self._inside = True
+                yield batch
+                self._inside = False
+                self._done = Progress(epoch=self._done.epoch, step=self._done.step + 1)
+                self._batch += 1
+                if self._heart.is_due():
+                    self._beat()
+            self.leave_if_asked()
+        finally:
+            self._inside = False
+
+    def log_metric(self, key: str, value: Any, step: int | None = None, *, volatile: bool = False) -> None:
+        """Record a value. When this returns, it survives a SIGKILL.
+
+        Args:
+            key: the metric's name.
+            value: a number, or an array or tensor without dimensions.
+            step: a step of your own; by default the run's.
+            volatile: a value that may differ between two equal runs, as a duration.
+
+        Raises:
+            ExperimentError: key, value or step is none of these.
+            OSError: the disk refused.
+        """
+        if type(key) is not str or not key:
+            raise ExperimentError(f"a metric's key is a text that is not empty, found {key!r}")
+        if step is not None and type(step) is not int:
+            raise ExperimentError(f"the step of metric {key!r} is {step!r}; a step is an int, or None for the run's own")
+        self._journal.metric(key, to_number(key, value), self._epoch, self.step if step is None else step, volatile=volatile)
+
+    def mean(self, key: str, value: Any, weight: float = 1.0) -> None:
+        """Add a value to a mean that is recorded at the end of the epoch.
+
+        Args:
+            key: the metric's name.
+            value: a number; a tensor stays on its device.
+            weight: how much it counts.
+
+        Raises:
+            ExperimentError: the value is no number.
+        """
+        self._means.add(key, value, weight)
+
+    def log_artifact(self, path: str | Path) -> Path:
+        """Keep a copy of a file, or of a folder's files, in the run's `artifacts/`.
+
+        Args:
+            path: an existing file or folder.
+
+        Returns:
+            The copy.
+
+        Raises:
+            ExperimentError: there is nothing of that name.
+            OSError: the disk refused.
+        """
+        target, records = keep(Path(path), self.path)
+        for record in records:
+            self.record("artifact", record)
+        return target
+
+    def record(self, kind: str, payload: dict[str, Any]) -> None:
+        """Put an event on record, at the present epoch and step.
+
+        Args:
+            kind: one word.
+            payload: values that JSON can hold.
+        """
+        self._journal.append(kind, payload, self._epoch, self._done.step)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Say that an epoch starts.
+
+        Args:
+            epoch: its 1-based number.
+        """
+        self._epoch, self._batch, self._batches = epoch, 0, None
+        self._beat()
+
+    def end_epoch(self, metrics: Mapping[str, Any]) -> bool:
+        """Record an epoch's metrics and means.
+
+        Args:
+            metrics: what the epoch gave.
+
+        Returns:
+            Whether it is the best so far.
+
+        Raises:
+            ExperimentError: a value is no number, a key came twice, or the monitored metric is missing.
+        """
+        numbers = self._merge(metrics)
+        step = self._done.step or self._epoch
+        for key, value in numbers.items():
+            self._journal.metric(key, value, self._epoch, step)
+        self._metrics.update(numbers)
+        self._done = Progress(epoch=self._epoch, step=self._done.step)
+        best = self._watch.update(numbers, self._epoch)
+        if best:
+            self._best_commit = self.commit_number + 1
+        self.record("epoch", {"epochs": self.config.epochs, "keys": list(numbers), "best": best})
+        shown = ", ".join(f"{key}={value:.6g}" for key, value in numbers.items())
+        self._logger.info("epoch %d/%d: %s%s", self._epoch, self.config.epochs, shown or "no metrics", " (best)" if best else "")
+        self._beat()
+        return best
+
+    def is_commit_due(self) -> bool:
+        """Whether the epoch that just ended is to be committed: its turn has come, it is the best, or it is the last."""
+        turn = self._done.epoch % self.config.checkpoint.every_epochs == 0
+        return turn or self._best_commit > self.commit_number or self._done.epoch >= self.config.epochs or self.should_stop_early
+
+    def commit(self, state: Mapping[str, Any]) -> Commit | None:
+        """Make the present state durable, unless it is so already.
+
+        Args:
+            state: the experiment's own state.
+
+        Returns:
+            The commit, or None when nothing was completed since the last one.
+
+        Raises:
+            CaptureError: a value cannot be kept.
+            OSError: the disk refused; the last commit is untouched.
+        """
+        progress = asdict(self._done)
+        if self._last is not None and self._last.info["progress"] == progress:
+            return None
+        info = {"run_id": self.run_id, "attempt": self.attempt, "time": rundir.now(), "progress": progress, "journal": asdict(self._journal.sync())}
+        self._last = self._store.commit({"experiment": state, "rng": rng.capture(), "loop": self._loop_state()}, info)
+        self._store.prune(self.config.checkpoint.keep, {self._best_commit})
+        self.record("commit", {"number": self._last.number})
+        self._logger.debug("commit %d: epoch %d, step %d", self._last.number, self._done.epoch, self._done.step)
+        return self._last
+
+    def request_stop(self, signal: str) -> None:
+        """Ask the run to leave at the next step or epoch boundary. Safe in a signal handler.
+
+        Args:
+            signal: the signal's name.
+        """
+        self._stop = signal
+
+    def leave_if_asked(self) -> None:
+        """A boundary: leave here when the run was asked to.
+
+        Raises:
+            Stopped: it was.
+        """
+        if self._stop is not None:
+            raise Stopped(self._stop)
+
+    def sync(self) -> None:
+        """Make all that is on record survive a power cut."""
+        self._journal.sync()
+
+    def close(self) -> None:
+        """Close the files. Also what a forked process must call; the owner's stay open."""
+        self._journal.close()
+        self._heart.close()
+
+    def _merge(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        means = self._means.take()
+        twice = sorted(set(means) & set(metrics))
+        if twice:
+            raise ExperimentError(f"metric {twice[0]!r} was given to mean() and returned as well; do one of the two")
+        return {**means, **{key: to_number(key, value) for key, value in metrics.items()}}
+
+    def _loop_state(self) -> dict[str, Any]:
+        return {"progress": asdict(self._done), "metrics": dict(self._metrics), "watch": self._watch.get_state(), "best_commit": self._best_commit}
+
+    def _restore_loop(self, state: Mapping[str, Any]) -> None:
+        self._done = Progress(**state["progress"])
+        self._epoch = self._done.epoch
+        self._metrics = dict(state["metrics"])
+        self._watch.restore(state["watch"])
+        self._best_commit = state["best_commit"]
+
+    def _beat(self) -> None:
+        beat = Beat(
+            attempt=self.attempt,
+            epoch=self._epoch,
+            epochs=self.config.epochs,
+            step=self._done.step,
+            batch=self._batch,
+            batches=self._batches,
+            time=time.time(),
+        )
+        self._heart.beat(beat)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names, the way trackers take params.
+
+    Args:
+        tree: what to flatten.
+        prefix: what every name starts with.
+
+    Returns:
+        Dotted names to values.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,297 @@
+"""What users write: a class with `setup` and `train_epoch`. Saving, resuming and recording are not in it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, final
+
+from kladml import session
+from kladml.checkpoint import capture
+from kladml.config import ExperimentConfig, check_hyperparams
+from kladml.context import RunContext
+from kladml.errors import ConfigError, ExperimentError
+from kladml.logs import Logger
+
+Batch = TypeVar("Batch")
+Entered = TypeVar("Entered")
+
+_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device", "_inputs_listed"})
+"""Attributes of the base class; the rest is the user's."""
+
+
+class Experiment:
+    """One experiment. Subclass it, give `train_epoch`, and register it by name.
+
+    Attributes:
+        config: the experiment's config, frozen.
+        hyperparams: `config.hyperparams`; an instance of `Hyperparams` when the class declares one.
+        logger: a standard logger.
+        context: the open run; None outside one.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ()
+    """Names of attributes that `setup` builds again in every attempt, whatever they hold: they are left out of checkpoints."""
+
+    Hyperparams: ClassVar[type | None] = None
+    """A dataclass that `config.hyperparams` is checked against before anything runs, and an instance of which is `self.hyperparams`."""
+
+    def __init__(self, config: ExperimentConfig, logger: logging.Logger | None = None) -> None:
+        """Keep the config. Load data and build models in `setup`.
+
+        Args:
+            config: the experiment's config.
+            logger: where to log; by default the logger of the config's name.
+
+        Raises:
+            ConfigError: the hyperparameters do not fit `Hyperparams`.
+            ExperimentError: the class gives neither `train_epoch` nor a `run` of its own.
+        """
+        check_class(type(self))
+        self.config = config
+        self.logger = logger if logger is not None else Logger.get(config.name)
+        self.hyperparams: Any = config.hyperparams
+        self.context: RunContext | None = None
+        self._device: Any = None
+        if self.Hyperparams is not None:
+            self.hyperparams, faults = check_hyperparams(config.hyperparams, self.Hyperparams, file=None)
+            if faults:
+                raise ConfigError(faults)
+
+    def setup(self) -> None:
+        """Load data and build the model. Runs in every attempt, before a saved state is put back."""
+
+    def train_epoch(self, epoch: int) -> Mapping[str, Any] | tuple[Any, Any] | None:
+        """Train for one epoch. The method that a subclass must give.
+
+        Args:
+            epoch: its number, from 1.
+
+        Returns:
+            Metrics by name, the pair (loss, acc), or None.
+        """
+        raise NotImplementedError
+
+    def evaluate(self) -> Mapping[str, Any] | tuple[Any, Any] | None:
+        """Measure the model, after every epoch and before its checkpoint.
+
+        Returns:
+            Metrics by name, which are recorded with the prefix `val_`; the pair (loss, acc); or None.
+        """
+        return None
+
+    def run(self) -> Any:
+        """Train from the epoch after the last committed one to the last. May be overridden by a loop of your own.
+
+        Outside a run it opens `results/<name>` first, resumes what is there, and finishes it.
+
+        Returns:
+            Inside a run None, outside the result.
+        """
+        context = self.context
+        if context is None:
+            return session.run_alone(self)
+        for epoch in range(context.progress.epoch + 1, self.config.epochs + 1):
+            if context.should_stop_early:
+                break
+            self._run_epoch(context, epoch)
+        if context.should_stop_early:
+            self.logger.info("stopped early: %s has not improved for %d epochs", *_patience(self.config))
+        return None
+
+    def _run_epoch(self, context: RunContext, epoch: int) -> None:
+        context.leave_if_asked()
+        context.begin_epoch(epoch)
+        trained = to_mapping(self.train_epoch(epoch), "train_epoch()")
+        evaluated = {prefixed(key): value for key, value in to_mapping(self.evaluate(), "evaluate()").items()}
+        twice = sorted(set(trained) & set(evaluated))
+        if twice:
+            raise ExperimentError(f"metric {twice[0]!r} came from train_epoch() and, with its prefix, from evaluate(); rename one")
+        if context.end_epoch({**trained, **evaluated}):
+            session.export(self, "model_best")
+        if context.is_commit_due():
+            self.save_state()
+
+    def get_state(self) -> Mapping[str, Any]:
+        """What a checkpoint keeps of this object's attributes. Random generators and positions are kept besides, always.
+
+        Returns:
+            A mapping of plain values, arrays, estimators, and what `state_dict` methods give.
+        """
+        state, others = capture.split(self._attributes(), self.inputs)
+        self._list_inputs([name for name in others if name not in self.inputs])
+        return {name: capture.capture(value) for name, value in state.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what `get_state` gave, in place where an attribute was built by `setup`.
+
+        Args:
+            state: what `get_state` gave.
+
+        Raises:
+            CheckpointMismatch: it does not fit what `setup` built.
+        """
+        attributes = self._attributes()
+        for name, saved in state.items():
+            setattr(self, name, capture.restore(attributes.get(name), saved, name))
+
+    def save_state(self) -> None:
+        """Commit the present state; at the end of a run, or when nothing was completed since the last commit, there is nothing to do."""
+        if self.context is not None:
+            self.context.commit(self.get_state())
+
+    def load_state(self) -> bool:
+        """Put back the state of the commit that this attempt continues from.
+
+        Returns:
+            Whether there was one.
+        """
+        if self.context is None or self.context.saved is None:
+            return False
+        self.restore(self.context.saved["experiment"])
+        return True
+
+    def save_results(self) -> None:
+        """Write `result.json`. The framework does it at the end of every run; there is no need to call this."""
+        if self.context is not None:
+            session.save_result(self.context, "FINISHED")
+
+    @property
+    @final
+    def step(self) -> int:
+        """Inside a step its 1-based number in the whole run, outside the number completed."""
+        return 0 if self.context is None else self.context.step
+
+    @property
+    @final
+    def device(self) -> Any:
+        """Where to put the model: torch's device that `config.device` names, or its name when torch is not in use.
+
+        Raises:
+            ExperimentError: this machine has no such device.
+        """
+        if self._device is None:
+            name = self.config.device
+            if "torch" in sys.modules:
+                self._device = importlib.import_module("kladml.integrations.torch").device(name)
+            else:
+                self._device = "cpu" if name == "auto" else name
+        return self._device
+
+    @final
+    def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+        """Walk over a loader's batches; each counts as one step of the run.
+
+        Args:
+            loader: a DataLoader, an array, a range, anything that can be iterated.
+
+        Returns:
+            An iterator over its batches.
+        """
+        return self._running("steps").steps(loader)
+
+    @final
+    def mean(self, key: str, value: Any, weight: float = 1.0) -> None:
+        """Add a value to a mean that is recorded at the end of the epoch.
+
+        Args:
+            key: the metric's name.
+            value: a number; a tensor without dimensions stays on its device until then.
+            weight: how much it counts, as the number of samples in a batch.
+        """
+        self._running("mean").mean(key, value, weight)
+
+    @final
+    def log_metric(self, key: str, value: Any, step: int | None = None, volatile: bool = False) -> None:
+        """Record a value now. When this returns, it survives a SIGKILL.
+
+        Args:
+            key: the metric's name.
+            value: a number, or an array or tensor without dimensions.
+            step: a step of your own; by default the run's.
+            volatile: a value that may differ between two equal runs, as a duration.
+        """
+        self._running("log_metric").log_metric(key, value, step, volatile=volatile)
+
+    @final
+    def log_artifact(self, path: str | Path) -> Path:
+        """Keep a copy of a file or folder in the run's `artifacts/`.
+
+        Args:
+            path: an existing file or folder.
+
+        Returns:
+            The copy.
+        """
+        return self._running("log_artifact").log_artifact(path)
+
+    @final
+    def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
+        """Enter a context manager that is closed when the attempt ends.
+
+        Args:
+            manager: an open file, a profiler, a pool.
+
+        Returns:
+            What entering it gives.
+        """
+        return self._running("enter").stack.enter_context(manager)
+
+    def _running(self, what: str) -> RunContext:
+        if self.context is None:
+            raise ExperimentError(f"{what}() works inside a run only. Start one by run(), by ExperimentRunner, or by the command: kladml run")
+        return self.context
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _OURS}
+
+    def _list_inputs(self, names: list[str]) -> None:
+        if names and not vars(self).get("_inputs_listed"):
+            self._inputs_listed = True
+            self.logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(names))
+
+
+def check_class(kind: type[Experiment]) -> None:
+    """Refuse a class that cannot train.
+
+    Args:
+        kind: a subclass of Experiment.
+
+    Raises:
+        ExperimentError: it gives neither `train_epoch` nor `run`.
+    """
+    if kind.train_epoch is Experiment.train_epoch and kind.run is Experiment.run:
+        raise ExperimentError(f"{kind.__module__}.{kind.__qualname__} has no train_epoch(self, epoch). Give it one: it is called once an epoch and returns metrics.")
+
+
+def to_mapping(returned: object, who: str) -> Mapping[str, Any]:
+    """What an epoch method returned, as metrics.
+
+    Args:
+        returned: a mapping, the pair (loss, acc), or None.
+        who: the method, for the message.
+
+    Raises:
+        ExperimentError: it is something else.
+    """
+    if returned is None:
+        return {}
+    if isinstance(returned, Mapping):
+        return returned
+    if isinstance(returned, tuple) and len(returned) == 2:
+        return {"loss": returned[0], "acc": returned[1]}
+    raise ExperimentError(f"{who} returned a {type(returned).__name__}; it returns a mapping of metrics as {{'loss': 0.1}}, the pair (loss, acc), or None")
+
+
+def prefixed(key: str) -> str:
+    """The name under which a metric of `evaluate` is recorded."""
+    return key if str(key).startswith("val_") else f"val_{key}"
+
+
+def _patience(config: ExperimentConfig) -> tuple[str, int]:
+    monitor = config.monitor
+    return ("", 0) if monitor is None else (monitor.metric, monitor.patience or 0)

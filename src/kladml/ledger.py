@@ -1,0 +1,178 @@
+"""`run.json` and `config.json`: who a run is, what was tried, how it ended. Written by whoever starts attempts, read by everybody."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kladml import durable, rundir
+from kladml.context import Launch
+from kladml.records import FORMAT, Action, Best, RunResult, Status
+
+if TYPE_CHECKING:
+    from kladml.config.schema import ExperimentConfig
+    from kladml.plan import Decision
+    from kladml.rundir import RunDirectory
+
+_writing = threading.Lock()
+"""`run.json` is changed by the supervisor and by its delivery thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an attempt finds the user's code.
+
+    Attributes:
+        root: the project's folder.
+        experiments: the folder of experiment classes, relative to it.
+        log_level: lowest level of other libraries' loggers in `log.txt`.
+    """
+
+    root: Path
+    experiments: str = "experiments"
+    log_level: str = "INFO"
+
+
+def open_attempt(directory: RunDirectory, config: ExperimentConfig, decision: Decision, place: Place, identity: str | None = None) -> Launch:
+    """Make a run directory ready for its next attempt.
+
+    Args:
+        directory: the run directory; made when absent, moved to `.old/` when the decision says so.
+        config: the resolved config.
+        decision: start, replace, resume or retry.
+        place: where the code is.
+        identity: what tells this run from another of the same name; by default the config's digest.
+
+    Returns:
+        What the attempt is told.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    if decision.action == "replace":
+        set_aside(directory)
+    durable.make_directory(directory.path)
+    keeps = decision.action in ("resume", "retry") or (directory.exists() and decision.same)
+    run = directory.read_run() if keeps else _new_run(directory)
+    digest = identity if identity is not None else config.digest()
+    durable.write_json(directory.config, {"format": FORMAT, "digest": digest, "config": config.to_dict()})
+    attempt = len(run["attempts"]) + 1
+    entry = {"attempt": attempt, "pid": None, "host": platform.node(), "started": rundir.now(), "ended": None, "exit_code": None, "cause": None}
+    run |= {"status": "RUNNING", "root": str(place.root), "experiments": place.experiments, "log_level": place.log_level}
+    run["attempts"] = [*run["attempts"], entry]
+    durable.write_json(directory.run, run)
+    return to_launch(run)
+
+
+def to_launch(run: Mapping[str, Any]) -> Launch:
+    """What an attempt is told, from the content of `run.json`."""
+    return Launch(run_id=run["run_id"], attempt=len(run["attempts"]), created=run["created"], inexact_because=tuple(run["inexact_because"]))
+
+
+def note_process(directory: RunDirectory, pid: int) -> None:
+    """Record the process of the attempt that was opened last."""
+    _change_attempt(directory, {"pid": pid})
+
+
+def close_attempt(directory: RunDirectory, status: Status, *, exit_code: int | None = None, cause: str | None = None) -> None:
+    """Record how the attempt that was opened last ended.
+
+    Args:
+        directory: the run directory.
+        status: FINISHED, FAILED or KILLED.
+        exit_code: the process's exit code; negative for a signal; None when there was no process.
+        cause: one line, or None when it finished.
+    """
+    _change_attempt(directory, {"ended": rundir.now(), "exit_code": exit_code, "cause": cause}, status)
+
+
+def note_tracker(directory: RunDirectory, tracker: str, run_id: str) -> None:
+    """Record under which identity a tracker knows the run.
+
+    Args:
+        directory: the run directory.
+        tracker: the tracker's name.
+        run_id: the tracker's identity of the run.
+    """
+    with _writing:
+        run = directory.read_run()
+        durable.write_json(directory.run, run | {"trackers": {**run["trackers"], tracker: run_id}})
+
+
+def set_aside(directory: RunDirectory) -> Path:
+    """Move a run directory to `.old/` beside it.
+
+    Args:
+        directory: the run directory.
+
+    Returns:
+        Where it is now.
+    """
+    old = directory.path.parent / ".old"
+    durable.make_directory(old)
+    number = 1
+    while (old / f"{directory.name}-{number}").exists():
+        number += 1
+    target = old / f"{directory.name}-{number}"
+    durable.move(directory.path, target)
+    return target
+
+
+def result_of(directory: RunDirectory, *, action: Action = "ran", seconds: float = 0.0, error: str | None = None) -> RunResult:
+    """The result that a run directory holds.
+
+    Args:
+        directory: the run directory.
+        action: what this invocation did with it.
+        seconds: how long that took.
+        error: why it did not finish, when the caller knows better than `result.json`.
+
+    Returns:
+        The result.
+    """
+    run = directory.read_run()
+    result = directory.read_result() or {}
+    failure = result.get("error") if run["status"] != "FINISHED" else None
+    best = result.get("best")
+    return RunResult(
+        name=directory.name,
+        run_id=run["run_id"],
+        status=result.get("status", run["status"]) if action == "ran" and error is None else run["status"],
+        path=directory.path,
+        metrics={key: float(value) for key, value in result.get("metrics", {}).items()},
+        epochs=result.get("epochs", 0),
+        steps=result.get("steps", 0),
+        best=None if best is None else Best(metric=best["metric"], value=float(best["value"]), epoch=best["epoch"]),
+        exact=not run["inexact_because"],
+        seconds=seconds,
+        error=error or (f"{failure['type']}: {failure['message']}" if failure else None),
+        action=action,
+    )
+
+
+def _new_run(directory: RunDirectory) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": directory.name,
+        "run_id": uuid.uuid4().hex,
+        "status": "RUNNING",
+        "created": rundir.now(),
+        "exact": True,
+        "inexact_because": [],
+        "trackers": {},
+        "attempts": [],
+    }
+
+
+def _change_attempt(directory: RunDirectory, changes: Mapping[str, Any], status: Status | None = None) -> None:
+    with _writing:
+        run = directory.read_run()
+        run["attempts"][-1] |= changes
+        if status is not None:
+            run["status"] = status
+        durable.write_json(directory.run, run)

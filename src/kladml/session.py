@@ -1,0 +1,260 @@
+"""The body of an attempt: set up, put the saved state back, run, finish. The same for a process of its own and for the caller's."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kladml import durable, ledger, logs, plan, rundir
+from kladml.checkpoint import rng
+from kladml.context import RunContext, Stopped
+from kladml.errors import RunRefused
+from kladml.forks import close_in_children
+from kladml.project import find_root
+from kladml.records import FORMAT, RunResult, Status
+from kladml.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from kladml.config import ExperimentConfig
+    from kladml.context import Launch
+    from kladml.experiment import Experiment
+
+_EXPORTERS = {"torch": "kladml.integrations.torch", "sklearn": "kladml.integrations.sklearn", "numpy": "kladml.integrations.numpy"}
+
+
+def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, *, on_open: Any = None) -> RunResult:
+    """Run one attempt in this process. The caller owns the directory and has opened its log.
+
+    Args:
+        experiment: built, not set up.
+        directory: the run directory.
+        launch: run and attempt.
+        on_open: called with the open run, to connect signals.
+
+    Returns:
+        The result of a finished run.
+
+    Raises:
+        Stopped: the run was asked to leave.
+        BaseException: whatever the user's code raised, after it was put on record.
+    """
+    started = time.monotonic()
+    try:
+        context = RunContext(directory, experiment.config, launch, experiment.logger)
+    except Exception as error:
+        put_failure_on_record(error, directory, experiment.logger)
+        raise
+    close_in_children(context)
+    experiment.context = context
+    try:
+        if on_open is not None:
+            on_open(context)
+        with context.stack:
+            _work(experiment, context)
+            context.record("end", {"status": "FINISHED"})
+            context.sync()
+        save_result(context, "FINISHED")
+        seconds = time.monotonic() - started
+        experiment.logger.info("finished after %.1f s: %s", seconds, directory.path)
+        return ledger.result_of(directory, seconds=seconds)
+    except BaseException as error:
+        _put_on_record(error, context, experiment.logger)
+        raise
+    finally:
+        experiment.context = None
+        context.close()
+
+
+def _work(experiment: Experiment, context: RunContext) -> None:
+    logger, config = experiment.logger, experiment.config
+    logger.info("attempt %d of run %s: %s, %d epochs, seed %d", context.attempt, context.run_id[:8], config.model_type, config.epochs, config.seed)
+    logger.debug("config: %s", config.to_dict())
+    prepare(config.seed, config.deterministic)
+    before = rng.loaded()
+    experiment.setup()
+    rng.seed(config.seed, rng.loaded() - before)
+    if context.saved is not None:
+        experiment.load_state()
+        rng.restore(context.saved["rng"])
+        progress = context.progress
+        logger.info("continues from commit %d: %d epochs, %d steps done", context.commit_number, progress.epoch, progress.step)
+    context.saved = None
+    experiment.run()
+    context.leave_if_asked()
+    experiment.save_state()
+    export(experiment, "model_last")
+
+
+def prepare(seed: int, deterministic: str | bool) -> None:
+    """Seed every generator that is loaded, and ask torch for deterministic kernels.
+
+    Args:
+        seed: the config's seed.
+        deterministic: the config's word: True, False or `warn`.
+    """
+    rng.seed(seed)
+    if deterministic is not False:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if "torch" in sys.modules:
+        importlib.import_module("kladml.integrations.torch").set_deterministic(deterministic)
+
+
+def export(experiment: Experiment, name: str) -> Path | None:
+    """Write the attribute `model` as a file that its own library opens: `.pth`, `.skops` or `.npy`.
+
+    Args:
+        experiment: the experiment.
+        name: the file's name without its suffix.
+
+    Returns:
+        The file, or None when there is no model that can be written.
+    """
+    model = vars(experiment).get("model")
+    if model is None or experiment.context is None:
+        return None
+    roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    for library in _EXPORTERS.keys() & roots:
+        made = importlib.import_module(_EXPORTERS[library]).export(model)
+        if made is not None:
+            path = experiment.context.path / (name + made[0])
+            durable.write_bytes(path, made[1])
+            return path
+    return None
+
+
+def save_result(context: RunContext, status: Status, error: BaseException | None = None) -> None:
+    """Write `result.json`.
+
+    Args:
+        context: the run.
+        status: FINISHED, FAILED or KILLED.
+        error: what ended the run, if it failed.
+    """
+    best = context.best
+    summary = {
+        "metrics": {key: rundir.plain_number(value) for key, value in context.metrics.items()},
+        "best": None if best is None else {"metric": best.metric, "value": rundir.plain_number(best.value), "epoch": best.epoch},
+        "epochs": context.progress.epoch,
+        "steps": context.progress.step,
+    }
+    _write_result(RunDirectory(context.path), status, summary, error)
+
+
+def put_failure_on_record(error: Exception, directory: RunDirectory, logger: logging.Logger) -> None:
+    """Say in the log and in `result.json` why an attempt could not begin.
+
+    Args:
+        error: what happened.
+        directory: the run directory.
+        logger: the experiment's logger.
+    """
+    logger.error("could not begin: %s: %s", type(error).__name__, error, exc_info=error)
+    try:
+        _write_result(directory, "FAILED", {"metrics": {}, "best": None, "epochs": 0, "steps": 0}, error)
+    except OSError as failure:
+        logger.error("the failure could not be put on record: %s", failure)
+
+
+def _write_result(directory: RunDirectory, status: Status, summary: dict[str, Any], error: BaseException | None) -> None:
+    run = directory.read_run()
+    head = {"format": FORMAT, "name": directory.name, "run_id": run["run_id"], "status": status}
+    exact = {"exact": not run["inexact_because"], "inexact_because": run["inexact_because"]}
+    failure = None
+    if error is not None:
+        failure = {"type": type(error).__name__, "message": str(error), "is_os_error": isinstance(error, OSError)}
+    times = {"started": run["created"], "ended": rundir.now()}
+    durable.write_json(directory.result, {**head, **summary, **times, **exact, "error": failure})
+
+
+def _put_on_record(error: BaseException, context: RunContext, logger: logging.Logger) -> None:
+    """Say how the attempt ended. Never saves state: the last commit is the last good one. A disk that is full must not hide the error."""
+    killed = isinstance(error, Stopped | KeyboardInterrupt)
+    status: Status = "KILLED" if killed else "FAILED"
+    if killed:
+        logger.warning("stopped by %s; the same command continues from commit %d", error if isinstance(error, Stopped) else "SIGINT", context.commit_number)
+    else:
+        logger.error("failed in epoch %d, step %d: %s: %s", context.epoch, context.step, type(error).__name__, error, exc_info=error)
+    try:
+        context.record("end", {"status": status, "error": None if killed else f"{type(error).__name__}: {error}"})
+        context.sync()
+        save_result(context, status, None if killed else error)
+    except OSError as failure:
+        logger.error("the end could not be put on record: %s", failure)
+
+
+def run_alone(experiment: Experiment) -> RunResult:
+    """Run an experiment in this process, in `results/<name>` of its project, without trackers.
+
+    Args:
+        experiment: built, not set up.
+
+    Returns:
+        Its result; of the earlier run when that finished with the same config.
+
+    Raises:
+        RunRefused: the directory holds an interrupted run of another config.
+        RunHeld: another process owns the directory.
+        BaseException: whatever the user's code raised.
+    """
+    root = find_root(Path.cwd())
+    directory = RunDirectory(root / "results" / experiment.config.name)
+    decision = plan.decide(experiment.config, directory)
+    if decision.action == "refuse":
+        raise RunRefused(decision.reason)
+    if decision.action == "skip":
+        experiment.logger.info("%s: %s", experiment.config.name, decision.reason)
+        return ledger.result_of(directory, action="skipped")
+    return run_here(experiment, directory, ledger.open_attempt(directory, experiment.config, decision, ledger.Place(root=root)))
+
+
+def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirectory) -> Experiment:
+    """Build an experiment, and put it on record when that fails.
+
+    Args:
+        kind: the class.
+        config: its config.
+        directory: the run directory.
+
+    Raises:
+        Exception: whatever the class raised.
+    """
+    try:
+        return kind(config)
+    except Exception as error:
+        put_failure_on_record(error, directory, logs.Logger.get(directory.name))
+        raise
+
+
+def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, *, on_open: Any = None) -> RunResult:
+    """Run an opened attempt in this process, and close it in `run.json`.
+
+    Args:
+        experiment: built, not set up.
+        directory: the run directory.
+        launch: what opening it gave.
+        on_open: called with the open run.
+
+    Returns:
+        The result of a finished run.
+
+    Raises:
+        RunHeld: another process owns the directory.
+        BaseException: whatever the user's code raised.
+    """
+    lock = durable.DirectoryLock(directory.path)
+    try:
+        with logs.in_process(directory.log):
+            result = execute(experiment, directory, launch, on_open=on_open)
+        ledger.close_attempt(directory, "FINISHED", exit_code=0)
+        return result
+    except BaseException as error:
+        killed = isinstance(error, Stopped | KeyboardInterrupt)
+        ledger.close_attempt(directory, "KILLED" if killed else "FAILED", cause=str(error) or type(error).__name__)
+        raise
+    finally:
+        lock.close()

@@ -1,0 +1,245 @@
+"""A suite: configs checked together, then run one after another, each resumed, started, skipped or refused as its folder asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import logging
+import time
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kladml import ledger, plan, session
+from kladml.catalog import Catalog, load_catalog
+from kladml.config import ExperimentConfig, read_suite
+from kladml.context import RunContext, Stopped
+from kladml.delivery import Delivery
+from kladml.errors import ConfigError, KladMLError, RunNotFound
+from kladml.events import Ended, Event, Planned, Started
+from kladml.ledger import Place
+from kladml.records import RunResult, Status, SuiteResult
+from kladml.rundir import RunDirectory
+from kladml.settings import Settings
+from kladml.supervisor import Ending, StopRequest, run_attempt
+
+if TYPE_CHECKING:
+    from kladml.config.suite import ConfigSource
+    from kladml.experiment import Experiment
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for.
+
+    Attributes:
+        source: a file, a folder, a config, or a list of these.
+        overrides: changes to every config, as `hyperparams.lr=3e-4`.
+        only: names or patterns of the experiments to run; empty for all.
+        anew: names of experiments that start anew whatever their folder holds.
+    """
+
+    source: ConfigSource
+    overrides: Sequence[str] = ()
+    only: Collection[str] = ()
+    anew: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One experiment of a checked suite.
+
+    Attributes:
+        config: its config.
+        kind: the class that the config names.
+        directory: its run directory.
+        file: the config's file, or None.
+        in_process: whether its class is known to this program only, so that no other process could import it.
+    """
+
+    config: ExperimentConfig
+    kind: type[Experiment]
+    directory: RunDirectory
+    file: str | None
+    in_process: bool
+
+
+def check(request: Request, root: Path, settings: Settings) -> list[Item]:
+    """Read and check every config, before anything runs.
+
+    Args:
+        request: what the user asked for.
+        root: the project's folder.
+        settings: its settings.
+
+    Returns:
+        The experiments to run, in order.
+
+    Raises:
+        ConfigError: with every fault of every file.
+        RunNotFound: a name in `only` or `anew` is none of the suite's.
+    """
+    suite = read_suite(request.source, overrides=request.overrides)
+    catalog = load_catalog(root, settings.experiments)
+    faults = [*suite.faults]
+    for loaded in suite.configs:
+        faults += catalog.check(loaded.config, loaded.file, root)
+    if faults:
+        raise ConfigError(faults)
+    names = [loaded.config.name for loaded in suite.configs]
+    for pattern in [*request.only, *request.anew]:
+        if not fnmatch.filter(names, pattern):
+            raise RunNotFound(f"no experiment of this suite is called {pattern!r}; there are: {', '.join(names)}")
+    results = root / settings.results
+    return [
+        _item(loaded.config, loaded.file, catalog, results)
+        for loaded in suite.configs
+        if not request.only or any(fnmatch.fnmatch(loaded.config.name, pattern) for pattern in request.only)
+    ]
+
+
+def plan_item(item: Item, anew: Collection[str]) -> Planned:
+    """What is to be done with an experiment, seen from its folder now.
+
+    Args:
+        item: the experiment.
+        anew: names or patterns of experiments that start anew.
+
+    Returns:
+        The plan.
+    """
+    name = item.config.name
+    decision = plan.decide(item.config, item.directory, anew=any(fnmatch.fnmatch(name, pattern) for pattern in anew))
+    return Planned(
+        name=name, path=item.directory.path, file=item.file, model_type=item.config.model_type, epochs=item.config.epochs, decision=decision
+    )
+
+
+def _item(config: ExperimentConfig, file: str | None, catalog: Catalog, results: Path) -> Item:
+    directory = RunDirectory(results / config.name)
+    return Item(
+        config=config,
+        kind=catalog.get(config.model_type),
+        directory=directory,
+        file=file,
+        in_process=config.model_type not in catalog.importable,
+    )
+
+
+class SuiteRun:
+    """One invocation's walk over a checked suite."""
+
+    def __init__(self, root: Path, settings: Settings, delivery: Delivery, level: str) -> None:
+        """Keep what every experiment needs.
+
+        Args:
+            root: the project's folder.
+            settings: its settings.
+            delivery: the carrier to trackers, publishers and storage.
+            level: the lowest level of log lines to report.
+        """
+        self._place = Place(root=root, experiments=settings.experiments, log_level=settings.log_level)
+        self._settings, self._delivery, self._level = settings, delivery, level
+        self._abort = False
+
+    def events(self, items: Sequence[Item], anew: Collection[str] = ()) -> Generator[Event, None, SuiteResult]:
+        """Run everything, in order.
+
+        Args:
+            items: the experiments.
+            anew: names or patterns of experiments that start anew.
+
+        Yields:
+            What happens.
+
+        Returns:
+            What became of every experiment that was reached.
+        """
+        results: list[RunResult] = []
+        with StopRequest() as stop:
+            for number, item in enumerate(items, 1):
+                if stop.signal is not None or self._abort:
+                    break
+                ended = yield from self._run_item(item, plan_item(item, anew), (number, len(items)), stop)
+                results.append(ended.result)
+                yield ended
+        self._delivery.stop()
+        return SuiteResult(results=tuple(results), stopped=None if stop.signal is None else stop.signal.name)
+
+    def _run_item(self, item: Item, planned: Planned, place: tuple[int, int], stop: StopRequest) -> Generator[Event, None, Ended]:
+        decision = planned.decision
+        if decision.action == "refuse":
+            return Ended(result=_refused(item.directory, decision.reason), reason=decision.reason)
+        if decision.action == "skip":
+            return Ended(result=ledger.result_of(item.directory, action="skipped"), reason=decision.reason)
+        begun = time.monotonic()
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                launch = ledger.open_attempt(item.directory, item.config, decision, self._place)
+            except (OSError, KladMLError) as error:
+                return Ended(result=_refused(item.directory, f"the run directory cannot be used: {error}"), reason=str(error))
+            yield Started(name=planned.name, attempt=launch.attempt, number=place[0], total=place[1], reason=decision.reason)
+            self._delivery.open(item.directory, launch.attempt, self._settings.project, planned.name)
+            ending = yield from self._attempt(item, stop)
+            self._delivery.close(item.directory, ending.status)
+            if not self._tries_again(item, ending, attempts) or not _wait(item.config.retry.backoff_s * 2 ** (attempts - 1), stop):
+                break
+            decision = plan.decide(item.config, item.directory)
+        if ending.status == "FAILED" and item.config.on_failure == "abort":
+            self._abort = True
+        return Ended(result=ledger.result_of(item.directory, seconds=time.monotonic() - begun, error=ending.cause))
+
+    def _attempt(self, item: Item, stop: StopRequest) -> Generator[Event, None, Ending]:
+        if not item.in_process and self._settings.isolation == "process":
+            return (yield from run_attempt(item.directory, item.config, self._place, stop, self._level))
+        if item.in_process and self._settings.isolation == "process":
+            _log.info("%s: its class %s is defined in this program, so it runs in this process", item.config.name, item.kind.__qualname__)
+        return _attempt_here(item, self._place.root, stop)
+
+    def _tries_again(self, item: Item, ending: Ending, attempts: int) -> bool:
+        policy = item.config.on_failure
+        if ending.status != "FAILED" or policy in ("skip", "abort") or attempts >= item.config.retry.max_attempts:
+            return False
+        failure = (item.directory.read_result() or {}).get("error") or {}
+        may_pass = ending.exit_code < 0 or failure.get("is_os_error", False)
+        if policy == "retry" or may_pass:
+            _log.warning("%s failed (%s); attempt %d of %d follows", item.config.name, ending.cause or failure.get("message"), attempts + 1, item.config.retry.max_attempts)
+            return True
+        return False
+
+
+def _attempt_here(item: Item, root: Path, stop: StopRequest) -> Ending:
+    def connect(context: RunContext) -> None:
+        stop.tell(context.request_stop)
+
+    try:
+        with contextlib.chdir(root):
+            experiment = session.build(item.kind, item.config, item.directory)
+            session.run_here(experiment, item.directory, ledger.to_launch(item.directory.read_run()), on_open=connect)
+    except Stopped as stopped:
+        return Ending(status="KILLED", exit_code=75, cause=f"stopped by {stopped}")
+    except (Exception, SystemExit):
+        return Ending(status="FAILED", exit_code=1)
+    return Ending(status="FINISHED", exit_code=0)
+
+
+def _wait(seconds: float, stop: StopRequest) -> bool:
+    """Wait before another attempt. False when the suite was asked to leave meanwhile."""
+    until = time.monotonic() + seconds
+    while stop.signal is None and time.monotonic() < until:
+        time.sleep(min(0.1, seconds))
+    return stop.signal is None
+
+
+def _refused(directory: RunDirectory, reason: str) -> RunResult:
+    status: Status = "FAILED"
+    run_id = ""
+    with contextlib.suppress(KladMLError, OSError, KeyError):
+        run_id = str(directory.read_run()["run_id"])
+    return RunResult(name=directory.name, run_id=run_id, status=status, path=directory.path, error=reason, action="refused")
+

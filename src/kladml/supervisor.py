@@ -1,0 +1,196 @@
+"""Runs one attempt in a process of its own and watches it from outside: its log, its sign of life, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from kladml import heartbeat, ledger
+from kladml.attempt import PARENT, STOPPED
+from kladml.config import ExperimentConfig
+from kladml.events import Output, Progressed
+from kladml.ledger import Place
+from kladml.logs import Tail
+from kladml.records import Status
+from kladml.rundir import RunDirectory
+
+_LOOK_EVERY_S = 0.1
+_GRACE_S = 30.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt's process ended.
+
+    Attributes:
+        status: FINISHED, FAILED or KILLED.
+        exit_code: of the process; negative for a signal.
+        cause: one line that names the cause, when the process could not say so itself.
+    """
+
+    status: Status
+    exit_code: int
+    cause: str | None = None
+
+
+class StopRequest:
+    """Notes the first SIGINT, SIGTERM or SIGUSR1 while it is entered; a second one has no mercy. Outside the main thread it notes nothing.
+
+    Attributes:
+        signal: the first signal, or None.
+        urgent: whether a second one came.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was asked yet."""
+        self.signal: signal.Signals | None = None
+        self.urgent = False
+        self._before: dict[int, object] = {}
+        self._listener: Callable[[str], None] | None = None
+
+    def __enter__(self) -> Self:
+        """Install the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Put the earlier handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def tell(self, listener: Callable[[str], None]) -> None:
+        """Pass the first signal on at once, to a run in this process.
+
+        Args:
+            listener: called with the signal's name, in the signal handler.
+        """
+        self._listener = listener
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.urgent = self.signal is not None
+        self.signal = self.signal or signal.Signals(number)
+        if self._listener is None:
+            return
+        if self.urgent:
+            raise KeyboardInterrupt
+        self._listener(self.signal.name)
+
+
+def run_attempt(
+    directory: RunDirectory, config: ExperimentConfig, place: Place, stop: StopRequest, level: str
+) -> Generator[Output | Progressed, None, Ending]:
+    """Run the attempt that was opened last, and wait for its end.
+
+    Args:
+        directory: the run directory.
+        config: its config.
+        place: where the code is.
+        stop: whether to leave.
+        level: the lowest level of log lines to pass on.
+
+    Yields:
+        What it prints and how far it is.
+
+    Returns:
+        How it ended, recorded in `run.json` already.
+    """
+    tail = Tail(directory.log, level)
+    with _process(directory, config, place) as process:
+        ledger.note_process(directory, process.pid)
+        watch = _Watch(process, stop, config.timeout_s)
+        last: heartbeat.Beat | None = None
+        while not watch.has_ended():
+            yield from _output(directory, tail.read())
+            beat = heartbeat.read(directory.heartbeat)
+            if beat is not None and beat != last:
+                last = beat
+                yield Progressed(name=directory.name, beat=beat)
+        yield from _output(directory, tail.read(final=True))
+    ending = watch.ending()
+    ledger.close_attempt(directory, ending.status, exit_code=ending.exit_code, cause=ending.cause)
+    return ending
+
+
+class _Watch:
+    """Waits for a process, passes a stop request on, and ends it when its time is up."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stop: StopRequest, timeout_s: float | None) -> None:
+        self._process, self._stop = process, stop
+        self._timeout_s = timeout_s
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._asked: str | None = None
+        self._kill_at: float | None = None
+
+    def has_ended(self) -> bool:
+        """Wait a moment; True when the process is gone."""
+        try:
+            self._process.wait(_LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            self._press()
+            return False
+        return True
+
+    def _press(self) -> None:
+        if self._asked is None and self._stop.signal is not None:
+            self._ask(self._stop.signal, f"stopped by {self._stop.signal.name}")
+        elif self._asked is None and self._deadline is not None and time.monotonic() > self._deadline:
+            self._ask(signal.SIGTERM, f"timeout: it ran longer than timeout_s = {self._timeout_s:g}")
+        if self._kill_at is not None and (self._stop.urgent or time.monotonic() > self._kill_at):
+            self._process.kill()
+
+    def _ask(self, number: signal.Signals, cause: str) -> None:
+        self._asked = cause
+        self._kill_at = time.monotonic() + _GRACE_S
+        self._process.send_signal(number)
+
+    def ending(self) -> Ending:
+        code = self._process.returncode
+        if code == 0:
+            return Ending(status="FINISHED", exit_code=0)
+        if self._asked is not None:
+            return Ending(status="FAILED" if self._asked.startswith("timeout") else "KILLED", exit_code=code, cause=self._asked)
+        if code == STOPPED:
+            return Ending(status="KILLED", exit_code=code, cause="it was asked to leave by a signal")
+        if code < 0:
+            return Ending(status="FAILED", exit_code=code, cause=f"its process was ended by {signal.Signals(-code).name}")
+        return Ending(status="FAILED", exit_code=code, cause=None if code == 1 else f"its process ended with exit code {code}")
+
+
+@contextmanager
+def _process(directory: RunDirectory, config: ExperimentConfig, place: Place) -> Iterator[subprocess.Popen[bytes]]:
+    """The attempt's process, in a group of its own so that a Ctrl-C on the terminal reaches it through us only."""
+    command = [sys.executable, "-m", "kladml.attempt", str(directory.path)]
+    with directory.log.open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=place.root, env=_environment(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _environment(config: ExperimentConfig) -> dict[str, str]:
+    """What must be set before an interpreter starts. A search path relative to our folder would not hold in the project's."""
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)
+    ours = {"PYTHONHASHSEED": str(config.seed), PARENT: str(os.getpid()), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    return {**os.environ, **ours, **({"PYTHONPATH": path} if path else {})}
+
+
+def _output(directory: RunDirectory, text: str) -> Iterator[Output]:
+    if text:
+        yield Output(name=directory.name, text=text)
