@@ -21,11 +21,12 @@ def keep(source: Path, run: Path) -> tuple[Path, list[dict[str, Any]]]:
         The copy, and for every file its `path` in the run directory, `size` and `sha256`.
 
     Raises:
-        ExperimentError: there is nothing of that name.
-        OSError: the disk refused.
+        ExperimentError: there is nothing of that name. OSError: the disk refused.
     """
     if not source.exists():
-        raise ExperimentError(f"log_artifact({str(source)!r}): no such file or folder, seen from {Path.cwd()}. Write it first, or give its full path.")
+        raise ExperimentError(
+            f"log_artifact({str(source)!r}): no such file or folder, seen from {Path.cwd()}. Write it first, or give its full path."
+        )
     target = run / "artifacts" / source.resolve().name
     files = [source] if source.is_file() else sorted(entry for entry in source.rglob("*") if entry.is_file())
     records = []

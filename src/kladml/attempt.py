@@ -1,36 +1,31 @@
 """The process of one attempt: `python -m kladml.attempt RUN_DIR`.
 
-It reads and writes its run directory and nothing else: no connection, no tracker. Its exit status says how it ended: 0 finished, 1 an exception,
-2 it could not begin, 75 it was asked to leave and the same command continues.
+It reads and writes its run directory and nothing else: no connection, no tracker. Its exit status says how it ended: 0 finished, 1 an
+exception, 2 it could not begin, 75 it was asked to leave and the same command continues.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kladml import durable, ledger, logs, session
 from kladml.catalog import load_catalog
 from kladml.config import ExperimentConfig
-from kladml.context import RunContext, Stopped
+from kladml.context import Stopped
 from kladml.errors import KladMLError
 from kladml.logs import Logger
-from kladml.processes import die_with_parent
+from kladml.processes import StopRequest, die_with_parent, leave_signals_to_parent
 from kladml.rundir import RunDirectory
 
-if TYPE_CHECKING:
-    from types import FrameType
-
-PARENT = "KLADML_SUPERVISOR_PID"
+PARENT = "KLADML__SUPERVISOR_PID"
 """Environment variable that names the process with which an attempt dies."""
 
 STOPPED = 75
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,12 +51,14 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logs.RotatingLog(directory.log, level=run["log_level"])
     faulthandler.enable()
-    status = _run(directory, run)
+    leave_signals_to_parent()
+    with StopRequest(second="die") as stop:
+        status = _run(directory, run, stop)
     lock.close()
     return status
 
 
-def _run(directory: RunDirectory, run: dict[str, Any]) -> int:
+def _run(directory: RunDirectory, run: dict[str, Any], stop: StopRequest) -> int:
     try:
         config = ExperimentConfig(**directory.read_config()["config"])
         kind = load_catalog(Path(run["root"]), run["experiments"]).get(config.model_type)
@@ -70,29 +67,12 @@ def _run(directory: RunDirectory, run: dict[str, Any]) -> int:
         return 1
     try:
         experiment = session.build(kind, config, directory)
-        session.execute(experiment, directory, ledger.to_launch(run), on_open=_connect)
+        session.execute(experiment, directory, ledger.to_launch(run), stop)
     except Stopped:
         return STOPPED
     except (Exception, SystemExit):
         return 1
     return 0
-
-
-def _connect(context: RunContext) -> None:
-    """The first signal asks to leave at the next boundary; a second one ends the process at once. Forked loader workers ignore both."""
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        context.request_stop(signal.Signals(number).name)
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in _SIGNALS:
-        signal.signal(number, ask)
-    os.register_at_fork(after_in_child=_ignore_signals)
-
-
-def _ignore_signals() -> None:
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _registered: dict[str, type[Experiment]] = {}
 def register(name: Class) -> Class: ...
 @overload
 def register(name: str | None = None) -> Callable[[Class], Class]: ...
-def register(name: str | None | Class = None) -> Class | Callable[[Class], Class]:
+def register(name: str | Class | None = None) -> Class | Callable[[Class], Class]:
     """Make a class known under a name, so that a config's `model_type` can ask for it.
 
     Args:
@@ -40,8 +40,7 @@ def register(name: str | None | Class = None) -> Class | Callable[[Class], Class
         A decorator that gives the class back unchanged.
 
     Raises:
-        RegistryError: another class has the name, or the class is no Experiment.
-        ExperimentError: the class cannot train.
+        RegistryError: another class has the name, or the class is no Experiment. ExperimentError: the class cannot train.
     """
     if isinstance(name, type):
         return _register(name, name.__name__)
@@ -50,12 +49,15 @@ def register(name: str | None | Class = None) -> Class | Callable[[Class], Class
 
 def _register(kind: Class, name: str) -> Class:
     if not (isinstance(kind, type) and issubclass(kind, Experiment)):
-        raise RegistryError(f"@register({name!r}) stands on {kind!r}, which is no subclass of kladml.Experiment. Derive it from Experiment.", name=name)
+        raise RegistryError(
+            f"@register({name!r}) stands on {kind!r}, which is no subclass of kladml.Experiment. Derive it from Experiment.", name=name
+        )
     check_class(kind)
     other = _registered.get(name)
     if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
         raise RegistryError(
-            f"the name {name!r} is registered twice: by {other.__module__}.{other.__qualname__} and {kind.__module__}.{kind.__qualname__}. Rename one.",
+            f"the name {name!r} is registered twice: by {other.__module__}.{other.__qualname__} and {kind.__module__}.{kind.__qualname__}. "
+            f"Rename one.",
             name=name,
             known=_registered,
         )
@@ -98,7 +100,10 @@ class Catalog:
             faults += check_hyperparams(config.hyperparams, kind.Hyperparams, file=file)[1]
         dataset = config.dataset_path
         if dataset is not None and "://" not in dataset and not (root / dataset).exists():
-            message = f"found {dataset!r}, but there is no such file or folder in {root}; correct the path, or remove the key if the experiment needs none"
+            message = (
+                f"found {dataset!r}, but there is no such file or folder in {root}; correct the path, "
+                "or remove the key if the experiment needs none"
+            )
             faults.append(Fault(file=file, path="$.dataset_path", message=message))
         return faults
 
@@ -115,7 +120,11 @@ class Catalog:
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self.classes)) or "none"
         hint = suggest(name, self.classes)
-        parts = [f"found {name!r}, which no class is registered under" + (f"; {hint}" if hint else ""), f"known: {known}", f"searched: {self.folder}"]
+        parts = [
+            f"found {name!r}, which no class is registered under" + (f"; {hint}" if hint else ""),
+            f"known: {known}",
+            f"searched: {self.folder}",
+        ]
         if not self.folder.is_dir():
             parts.append("that folder does not exist: make it, and a module in it with a class under @register(…)")
         parts += [f"module {module} could not be imported: {reason}" for module, reason in self.failures.items()]
@@ -164,8 +173,7 @@ class ExperimentFactory:
             The experiment, not set up yet.
 
         Raises:
-            RegistryError: no class has that name.
-            ConfigError: the hyperparameters do not fit the class.
+            RegistryError: no class has that name. ConfigError: the hyperparameters do not fit the class.
         """
         kind = _registered.get(config.model_type)
         if kind is None:
@@ -195,7 +203,9 @@ def _import(name: str) -> str | None:
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename and frame.filename != __file__]
+        frames = [
+            frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename and frame.filename != __file__
+        ]
         place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         if isinstance(error, SyntaxError):
             place = f" at {error.filename}:{error.lineno}"
@@ -205,7 +215,9 @@ def _import(name: str) -> str | None:
 
 def _is_importable(kind: type[Experiment], package: str) -> bool:
     module = kind.__module__
-    return module.partition(".")[0] == package or any(module.partition(".")[0] == point.module.partition(".")[0] for point in _entry_points())
+    return module.partition(".")[0] == package or any(
+        module.partition(".")[0] == point.module.partition(".")[0] for point in _entry_points()
+    )
 
 
 def _entry_points() -> Iterable[EntryPoint]:

@@ -1,4 +1,7 @@
-"""The open run: counters, journal and commits of one attempt, all inside the run directory. The only object of ours that user code is handed."""
+"""The open run: counters, journal and commits of one attempt, all inside the run directory.
+
+It is the only object of ours, beside the experiment itself, that user code is handed.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from kladml.records import Best, Progress
 
 if TYPE_CHECKING:
     from kladml.config.schema import ExperimentConfig
+    from kladml.processes import StopRequest
     from kladml.rundir import RunDirectory
 
 Batch = TypeVar("Batch")
@@ -69,22 +73,25 @@ class RunContext:
         saved: the state of the commit that this attempt continues from, or None.
     """
 
-    def __init__(self, directory: RunDirectory, config: ExperimentConfig, launch: Launch, logger: logging.Logger) -> None:
+    def __init__(
+        self, directory: RunDirectory, config: ExperimentConfig, launch: Launch, stop: StopRequest, logger: logging.Logger
+    ) -> None:
         """Open the run where its newest good commit left it; the caller owns the directory.
 
         Args:
             directory: the run directory.
             config: the experiment's config.
             launch: run and attempt.
+            stop: whether to leave, looked at between steps.
             logger: where to say what happens.
 
         Raises:
-            CheckpointError: there are commits but none can be loaded.
-            JournalError: the journal is damaged before the commit's position.
+            CheckpointError: there are commits but none can be loaded. JournalError: the journal is damaged before the commit's position.
             OSError: the directory cannot be written.
         """
         self.run_id, self.attempt, self.path, self.config = launch.run_id, launch.attempt, directory.path, config
         self.stack = ExitStack()
+        self._stop = stop
         self._logger = logger
         self._watch, self._means = Watch(config.monitor), Means()
         self._metrics: dict[str, float] = {}
@@ -92,7 +99,6 @@ class RunContext:
         self._epoch = self._batch = self._best_commit = 0
         self._batches: int | None = None
         self._inside = False
-        self._stop: str | None = None
         durable.sweep(self.path)
         self._store = CheckpointStore(directory.checkpoints)
         self._store.sweep()
@@ -188,8 +194,7 @@ class RunContext:
             volatile: a value that may differ between two equal runs, as a duration.
 
         Raises:
-            ExperimentError: key, value or step is none of these.
-            OSError: the disk refused.
+            ExperimentError: key, value or step is none of these. OSError: the disk refused.
         """
         if type(key) is not str or not key:
             raise ExperimentError(f"a metric's key is a text that is not empty, found {key!r}")
@@ -220,8 +225,7 @@ class RunContext:
             The copy.
 
         Raises:
-            ExperimentError: there is nothing of that name.
-            OSError: the disk refused.
+            ExperimentError: there is nothing of that name. OSError: the disk refused.
         """
         target, records = keep(Path(path), self.path)
         for record in records:
@@ -288,26 +292,23 @@ class RunContext:
             The commit, or None when nothing was completed since the last one.
 
         Raises:
-            CaptureError: a value cannot be kept.
-            OSError: the disk refused; the last commit is untouched.
+            CaptureError: a value cannot be kept. OSError: the disk refused; the last commit is untouched.
         """
         progress = asdict(self._done)
         if self._last is not None and self._last.info["progress"] == progress:
             return None
-        info = {"run_id": self.run_id, "attempt": self.attempt, "time": rundir.now(), "progress": progress, "journal": asdict(self._journal.sync())}
+        info = {
+            "run_id": self.run_id,
+            "attempt": self.attempt,
+            "time": rundir.now(),
+            "progress": progress,
+            "journal": asdict(self._journal.sync()),
+        }
         self._last = self._store.commit({"experiment": state, "rng": rng.capture(), "loop": self._loop_state()}, info)
         self._store.prune(self.config.checkpoint.keep, {self._best_commit})
         self.record("commit", {"number": self._last.number})
         self._logger.debug("commit %d: epoch %d, step %d", self._last.number, self._done.epoch, self._done.step)
         return self._last
-
-    def request_stop(self, signal: str) -> None:
-        """Ask the run to leave at the next step or epoch boundary. Safe in a signal handler.
-
-        Args:
-            signal: the signal's name.
-        """
-        self._stop = signal
 
     def leave_if_asked(self) -> None:
         """A boundary: leave here when the run was asked to.
@@ -315,8 +316,8 @@ class RunContext:
         Raises:
             Stopped: it was.
         """
-        if self._stop is not None:
-            raise Stopped(self._stop)
+        if self._stop.signal is not None:
+            raise Stopped(self._stop.signal)
 
     def sync(self) -> None:
         """Make all that is on record survive a power cut."""
@@ -335,7 +336,12 @@ class RunContext:
         return {**means, **{key: to_number(key, value) for key, value in metrics.items()}}
 
     def _loop_state(self) -> dict[str, Any]:
-        return {"progress": asdict(self._done), "metrics": dict(self._metrics), "watch": self._watch.get_state(), "best_commit": self._best_commit}
+        return {
+            "progress": asdict(self._done),
+            "metrics": dict(self._metrics),
+            "watch": self._watch.get_state(),
+            "best_commit": self._best_commit,
+        }
 
     def _restore_loop(self, state: Mapping[str, Any]) -> None:
         self._done = Progress(**state["progress"])

@@ -10,7 +10,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kladml import journal, ledger
 from kladml.interfaces.publisher import PublisherInterface
@@ -222,7 +221,9 @@ def _guarded(mirror: _TrackerMirror | _PublisherMirror, act: Callable[[], None])
         act()
     except Exception as error:
         mirror.failed = True
-        _log.warning("%s failed and is left alone for this run (training is not affected): %s: %s", mirror.name, type(error).__name__, error)
+        _log.warning(
+            "%s failed and is left alone for this run (training is not affected): %s: %s", mirror.name, type(error).__name__, error
+        )
 
 
 def upload_outputs(storage: StorageInterface, bucket: str, directory: RunDirectory) -> None:

@@ -48,8 +48,7 @@ def write_json(path: Path, value: Any) -> None:
         value: what the standard `json` can write; NaN and infinities are refused, since no other reader would take them.
 
     Raises:
-        OSError: nothing was replaced.
-        ValueError: the value holds NaN or an infinity.
+        OSError: nothing was replaced. ValueError: the value holds NaN or an infinity.
     """
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
@@ -77,8 +76,7 @@ def create_bytes(path: Path, data: Buffer) -> None:
         data: the content.
 
     Raises:
-        FileExistsError: the file is there; it is untouched.
-        OSError: nothing was created.
+        FileExistsError: the file is there; it is untouched. OSError: nothing was created.
     """
     with _temporary(path, [data]) as temporary:
         os.link(temporary, path)
@@ -126,8 +124,7 @@ def create_directory(path: Path) -> None:
         path: the directory; its parent must exist.
 
     Raises:
-        FileExistsError: it is there.
-        OSError: it cannot be made.
+        FileExistsError: it is there. OSError: it cannot be made.
     """
     path.mkdir()
     sync_directory(path.parent)
@@ -141,8 +138,7 @@ def move(source: Path, target: Path) -> None:
         target: its new name on the same file system; must be absent, its directory must exist.
 
     Raises:
-        FileExistsError: something is there.
-        OSError: nothing was moved.
+        FileExistsError: something is there. OSError: nothing was moved.
     """
     if target.exists():
         raise FileExistsError(f"cannot move {source} to {target}: something is there")
@@ -206,8 +202,8 @@ def sync_directory(path: Path) -> None:
 class DirectoryLock:
     """Sole ownership of a directory, by a kernel lock that ends with its process, however that ends.
 
-    The lock is on the directory itself, so it leaves no file behind. A process forked from the owner drops its copy of the descriptor, which leaves
-    the owner's lock alone.
+    The lock is on the directory itself, so it leaves no file behind. A process forked from the owner drops its copy of the descriptor,
+    which leaves the owner's lock alone.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -20,7 +20,7 @@ from kladml.logs import Logger
 Batch = TypeVar("Batch")
 Entered = TypeVar("Entered")
 
-_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device", "_inputs_listed"})
+_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device"})
 """Attributes of the base class; the rest is the user's."""
 
 
@@ -48,8 +48,8 @@ class Experiment:
             logger: where to log; by default the logger of the config's name.
 
         Raises:
-            ConfigError: the hyperparameters do not fit `Hyperparams`.
-            ExperimentError: the class gives neither `train_epoch` nor a `run` of its own.
+            ConfigError: the hyperparameters do not fit `Hyperparams`. ExperimentError: the class gives neither `train_epoch` nor a `run`
+            of its own.
         """
         check_class(type(self))
         self.config = config
@@ -122,8 +122,7 @@ class Experiment:
         Returns:
             A mapping of plain values, arrays, estimators, and what `state_dict` methods give.
         """
-        state, others = capture.split(self._attributes(), self.inputs)
-        self._list_inputs([name for name in others if name not in self.inputs])
+        state, _ = capture.split(self._attributes(), self.inputs)
         return {name: capture.capture(value) for name, value in state.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -243,16 +242,17 @@ class Experiment:
 
     def _running(self, what: str) -> RunContext:
         if self.context is None:
-            raise ExperimentError(f"{what}() works inside a run only. Start one by run(), by ExperimentRunner, or by the command: kladml run")
+            raise ExperimentError(
+                f"{what}() works inside a run only. Start one by run(), by ExperimentRunner, or by the command: kladml run"
+            )
         return self.context
 
     def _attributes(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
-    def _list_inputs(self, names: list[str]) -> None:
-        if names and not vars(self).get("_inputs_listed"):
-            self._inputs_listed = True
-            self.logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(names))
+    def list_inputs(self) -> list[str]:
+        """Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt."""
+        return capture.split(self._attributes(), self.inputs)[1]
 
 
 def check_class(kind: type[Experiment]) -> None:
@@ -265,7 +265,10 @@ def check_class(kind: type[Experiment]) -> None:
         ExperimentError: it gives neither `train_epoch` nor `run`.
     """
     if kind.train_epoch is Experiment.train_epoch and kind.run is Experiment.run:
-        raise ExperimentError(f"{kind.__module__}.{kind.__qualname__} has no train_epoch(self, epoch). Give it one: it is called once an epoch and returns metrics.")
+        raise ExperimentError(
+            f"{kind.__module__}.{kind.__qualname__} has no train_epoch(self, epoch). Give it one: it is called once an epoch and returns "
+            f"metrics."
+        )
 
 
 def to_mapping(returned: object, who: str) -> Mapping[str, Any]:
@@ -284,7 +287,9 @@ def to_mapping(returned: object, who: str) -> Mapping[str, Any]:
         return returned
     if isinstance(returned, tuple) and len(returned) == 2:
         return {"loss": returned[0], "acc": returned[1]}
-    raise ExperimentError(f"{who} returned a {type(returned).__name__}; it returns a mapping of metrics as {{'loss': 0.1}}, the pair (loss, acc), or None")
+    raise ExperimentError(
+        f"{who} returned a {type(returned).__name__}; it returns a mapping of metrics as {{'loss': 0.1}}, the pair (loss, acc), or None"
+    )
 
 
 def prefixed(key: str) -> str:

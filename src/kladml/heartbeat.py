@@ -1,4 +1,4 @@
-"""How far an attempt is, for whoever watches: one small line of JSON, rewritten in place and never synced, since it is worthless afterwards."""
+"""How far an attempt is, for whoever watches: one line of JSON, rewritten in place and never synced, since it is worthless afterwards."""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@ Format 1. One record is one line of JSON, so that any tool can read it:
 
     ["<checksum>",<length>,<sequence>,"<kind>",<epoch>,<step>,<time>,<payload>]
 
-`length` counts the bytes from the sequence number up to the closing bracket; `checksum` is the CRC-32 (8 hexadecimal digits) of the length, a
-comma and those bytes. Sequence numbers count from 1 without gaps. `time` is seconds since 1970 and may jump with the clock; the sequence is the
-order. A metric's payload is `["loss",0.25]`, with the texts NaN, Infinity and -Infinity where JSON has no number, and a third element `true` when the
-value may differ between two equal runs; every other payload is an object. A record is appended by one write(2), so that a killed process leaves whole records and at most one torn line at the end, which is cut
-before anything is appended.
+`length` counts the bytes from the sequence number up to the closing bracket; `checksum` is the CRC-32 (8 hexadecimal digits) of the
+length, a comma and those bytes. Sequence numbers count from 1 without gaps. `time` is seconds since 1970 and may jump with the clock; the
+sequence is the order. A metric's payload is `["loss",0.25]`, with the texts NaN, Infinity and -Infinity where JSON has no number, and a
+third element `true` when the value may differ between two equal runs; every other payload is an object. A record is appended by one
+write(2), so that a killed process leaves whole records and at most one torn line at the end, which is cut before anything is appended.
 """
 
 from __future__ import annotations
@@ -67,8 +67,7 @@ class Journal:
             aside: where records after the position are kept; None throws them away.
 
         Raises:
-            JournalError: the file is damaged, or ends, before the position.
-            OSError: the file cannot be opened or cut.
+            JournalError: the file is damaged, or ends, before the position. OSError: the file cannot be opened or cut.
         """
         self.path = path
         self._lock = threading.Lock()
@@ -104,8 +103,8 @@ class Journal:
             volatile: whether the value may differ between two equal runs.
 
         Raises:
-            JournalError: the journal is closed, or this process was forked from its owner.
-            OSError: the record could not be written; nothing of it is left.
+            JournalError: the journal is closed, or this process was forked from its owner. OSError: the record could not be written;
+            nothing of it is left.
         """
         name = self._names.get(key)
         if name is None:
@@ -123,8 +122,8 @@ class Journal:
             step: 1-based step; 0 before the first.
 
         Raises:
-            JournalError: the journal is closed, or this process was forked from its owner.
-            OSError: the record could not be written; nothing of it is left.
+            JournalError: the journal is closed, or this process was forked from its owner. OSError: the record could not be written;
+            nothing of it is left.
         """
         self._append(kind, epoch, step, json.dumps(payload, separators=(",", ":"), allow_nan=False))
 

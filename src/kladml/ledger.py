@@ -38,7 +38,9 @@ class Place:
     log_level: str = "INFO"
 
 
-def open_attempt(directory: RunDirectory, config: ExperimentConfig, decision: Decision, place: Place, identity: str | None = None) -> Launch:
+def open_attempt(
+    directory: RunDirectory, config: ExperimentConfig, decision: Decision, place: Place, identity: str | None = None
+) -> Launch:
     """Make a run directory ready for its next attempt.
 
     Args:
@@ -62,7 +64,15 @@ def open_attempt(directory: RunDirectory, config: ExperimentConfig, decision: De
     digest = identity if identity is not None else config.digest()
     durable.write_json(directory.config, {"format": FORMAT, "digest": digest, "config": config.to_dict()})
     attempt = len(run["attempts"]) + 1
-    entry = {"attempt": attempt, "pid": None, "host": platform.node(), "started": rundir.now(), "ended": None, "exit_code": None, "cause": None}
+    entry = {
+        "attempt": attempt,
+        "pid": None,
+        "host": platform.node(),
+        "started": rundir.now(),
+        "ended": None,
+        "exit_code": None,
+        "cause": None,
+    }
     run |= {"status": "RUNNING", "root": str(place.root), "experiments": place.experiments, "log_level": place.log_level}
     run["attempts"] = [*run["attempts"], entry]
     durable.write_json(directory.run, run)

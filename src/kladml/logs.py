@@ -1,8 +1,8 @@
 """Logging: one line format, a rotating `log.txt` for each run, and a console that is fed from it.
 
-An attempt that runs in its own process points its standard output and error at `log.txt`, so that whatever anything in it prints, Python or C,
-lands there without a reader that could die; the supervisor shows the file's growth on the console. A run inside the caller's process adds a handler
-instead, and copies what Python prints.
+An attempt that runs in its own process points its standard output and error at `log.txt`, so that whatever anything in it prints, Python
+or C, lands there without a reader that could die; the supervisor shows the file's growth on the console. A run inside the caller's
+process adds a handler instead, and copies what Python prints.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOBase
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from logging.handlers import RotatingFileHandler
 
 LINE = "%(asctime)s %(name)s %(levelname)s %(message)s"
 ROOT = "kladml"
@@ -182,15 +185,17 @@ def in_process(path: Path) -> Iterator[None]:
 class _Tee(TextIOBase):
     """Text that goes to the caller's stream and to the log file."""
 
-    def __init__(self, stream: TextIO, handler: logging.StreamHandler[TextIO]) -> None:
+    def __init__(self, stream: TextIO, handler: RotatingFileHandler) -> None:
         self._stream = stream
         self._handler = handler
 
     def write(self, text: str) -> int:
         self._handler.acquire()
         try:
-            self._handler.stream.write(text)
-            self._handler.stream.flush()
+            stream = self._handler.stream
+            if stream is not None:
+                stream.write(text)
+                stream.flush()
         finally:
             self._handler.release()
         return self._stream.write(text)

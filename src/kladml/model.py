@@ -43,7 +43,7 @@ class ModelExperiment(Experiment):
 
     def setup(self) -> None:
         """Build the model."""
-        self.model = self.model_class(**{key: value for key, value in self.config.hyperparams.items()})
+        self.model = self.model_class(**self.config.hyperparams)
 
     def run(self) -> None:
         """Train once, evaluate once."""
@@ -74,7 +74,9 @@ class ModelExperiment(Experiment):
         return _to_metrics(returned, method.__name__)
 
 
-def describe_model(model_class: type[Any], data: tuple[Any, Any], name: str, hyperparams: Mapping[str, Any] | None) -> tuple[str, ExperimentConfig]:
+def describe_model(
+    model_class: type[Any], data: tuple[Any, Any], name: str, hyperparams: Mapping[str, Any] | None
+) -> tuple[str, ExperimentConfig]:
     """What a model run is, so that an interrupted one is recognised.
 
     Args:
@@ -89,7 +91,9 @@ def describe_model(model_class: type[Any], data: tuple[Any, Any], name: str, hyp
     Raises:
         ConfigError: the name or a hyperparameter cannot be used.
     """
-    config = ExperimentConfig(name=name, model_type=f"{model_class.__module__}.{model_class.__qualname__}", hyperparams=dict(hyperparams or {}))
+    config = ExperimentConfig(
+        name=name, model_type=f"{model_class.__module__}.{model_class.__qualname__}", hyperparams=dict(hyperparams or {})
+    )
     digest = sha256(_source(model_class).encode())
     digest.update(json.dumps(config.to_dict()["hyperparams"], sort_keys=True).encode())
     for part in data:

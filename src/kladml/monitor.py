@@ -49,7 +49,8 @@ class Watch:
         if monitor.metric not in metrics:
             known = ", ".join(sorted(metrics)) or "none"
             raise ExperimentError(
-                f"monitor.metric is {monitor.metric!r}, but epoch {epoch} recorded no such metric; recorded were: {known}. Correct the config, or return "
+                f"monitor.metric is {monitor.metric!r}, but epoch {epoch} recorded no such metric; recorded were: {known}. Correct the "
+                f"config, or return "
                 "the metric from train_epoch() or evaluate() (whose keys get the prefix val_)."
             )
         value = metrics[monitor.metric]
@@ -126,7 +127,10 @@ def to_number(key: str, value: Any) -> float:
     number = None if library is None else library.number(value)
     if number is None:
         shape = f" of shape {tuple(value.shape)}" if library is not None and library.claims(value) else ""
-        raise ExperimentError(f"metric {key!r} got a {type(value).__name__}{shape}; a metric is one number: int, float, or an array or tensor without dimensions")
+        raise ExperimentError(
+            f"metric {key!r} got a {type(value).__name__}{shape}; a metric is one number: int, float, or an array or tensor without "
+            f"dimensions"
+        )
     return float(number)
 
 

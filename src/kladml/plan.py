@@ -21,7 +21,8 @@ class Decision:
     """What to do with one experiment.
 
     Attributes:
-        action: `start` a new run; `resume` an interrupted or `retry` a failed one from its last commit; `replace` an old run, which moves to
+        action: `start` a new run; `resume` an interrupted or `retry` a failed one from its last commit; `replace` an old run, which moves
+        to
             `.old/`; `skip` a finished one; `refuse`.
         reason: one line for people.
         same: whether the directory holds a run of the same config.
@@ -45,7 +46,10 @@ def decide(config: ExperimentConfig, directory: RunDirectory, *, identity: str |
         The decision.
     """
     if directory.path.exists() and not directory.path.is_dir():
-        return Decision(action="refuse", reason=f"{directory.path} is a file; a run needs a folder of that name. Move the file away, or rename the experiment.")
+        return Decision(
+            action="refuse",
+            reason=f"{directory.path} is a file; a run needs a folder of that name. Move the file away, or rename the experiment.",
+        )
     if not directory.exists():
         return Decision(action="start", reason="new")
     if directory.is_held():
@@ -77,8 +81,10 @@ def _unfinished(directory: RunDirectory, status: str, recorded: Mapping[str, Any
         change = difference(recorded["config"], config.to_dict())
         return Decision(
             action="refuse",
-            reason=f"it was interrupted at commit {commits[-1]}, and the config changed since ({change}). Undo the change to continue it, or start "
-            f"anew: --restart {directory.name}",
+            reason=(
+                f"it was interrupted at commit {commits[-1]}, and the config changed since ({change}). "
+                f"Undo the change to continue it, or start anew: --restart {directory.name}"
+            ),
         )
     if status == "FAILED":
         return Decision(action="retry", reason=f"failed before: tries again from commit {commits[-1]}", same=True)

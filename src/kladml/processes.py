@@ -1,4 +1,4 @@
-"""What we ask of the operating system about processes."""
+"""What we ask of the operating system about processes and signals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,65 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Literal, Self
 
 _PR_SET_PDEATHSIG = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """Notes the first SIGINT, SIGTERM or SIGUSR1 while it is entered. Outside the main thread it notes nothing.
+
+    Attributes:
+        signal: the name of the first signal, or None.
+        urgent: whether a second one came.
+        second: what a second one does: `note` it, `raise` KeyboardInterrupt, or `die` of it at once.
+    """
+
+    def __init__(self, second: Literal["note", "raise", "die"] = "note") -> None:
+        """Nothing was asked yet.
+
+        Args:
+            second: what a second signal does.
+        """
+        self.signal: str | None = None
+        self.urgent = False
+        self.second = second
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        """Install the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Put the earlier handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = signal.Signals(number).name
+            return
+        self.urgent = True
+        if self.second == "raise":
+            raise KeyboardInterrupt
+        if self.second == "die":
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+def leave_signals_to_parent() -> None:
+    """Have processes forked from now on ignore the signals that ask a run to leave: a Ctrl-C must not kill loader workers first."""
+    os.register_at_fork(after_in_child=_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def die_with_parent(parent: int) -> None:

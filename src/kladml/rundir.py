@@ -76,8 +76,7 @@ class RunDirectory:
         """Content of run.json.
 
         Raises:
-            RunError: it is missing or damaged.
-            CheckpointVersion: it was written by a newer version.
+            RunError: it is missing or damaged. CheckpointVersion: it was written by a newer version.
         """
         return read_json(self.run)
 
@@ -85,8 +84,7 @@ class RunDirectory:
         """Content of config.json; the keys `digest` and `config` matter.
 
         Raises:
-            RunError: it is missing or damaged.
-            CheckpointVersion: it was written by a newer version.
+            RunError: it is missing or damaged. CheckpointVersion: it was written by a newer version.
         """
         return read_json(self.config)
 
@@ -94,8 +92,7 @@ class RunDirectory:
         """Content of result.json, or None when the run has not ended.
 
         Raises:
-            RunError: it is damaged.
-            CheckpointVersion: it was written by a newer version.
+            RunError: it is damaged. CheckpointVersion: it was written by a newer version.
         """
         return read_json(self.result) if self.result.exists() else None
 
@@ -118,15 +115,16 @@ def read_json(path: Path) -> dict[str, Any]:
         Its content, an object.
 
     Raises:
-        RunError: the file is missing, or does not hold a JSON object.
-        CheckpointVersion: it was written by a newer version.
+        RunError: the file is missing, or does not hold a JSON object. CheckpointVersion: it was written by a newer version.
     """
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise RunError(f"{path} is missing. A run directory holds run.json, config.json and journal; is this one complete?") from None
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({error}). Restore it from a copy, or remove the folder to start this experiment anew.") from None
+        raise RunError(
+            f"{path} is damaged ({error}). Restore it from a copy, or remove the folder to start this experiment anew."
+        ) from None
     if not isinstance(content, dict):
         raise RunError(f"{path} holds {type(content).__name__}, an object was expected. Remove the folder to start this experiment anew.")
     found = content.get("format")

@@ -25,6 +25,7 @@ from kladml.suite import Request, SuiteRun
 if TYPE_CHECKING:
     from kladml.config.suite import ConfigSource
 
+
 class ExperimentRunner:
     """Runs experiments and mirrors their records to the chosen backends."""
 
@@ -62,8 +63,7 @@ class ExperimentRunner:
             The results, in order; `exit_code` sums them up.
 
         Raises:
-            ConfigError: with every fault of every config; nothing was run.
-            SettingsError: the project's settings cannot be used.
+            ConfigError: with every fault of every config; nothing was run. SettingsError: the project's settings cannot be used.
             RunNotFound: `only` or `anew` names none of the suite.
         """
         events = self.events(source, overrides, only, anew, level="WARNING")
@@ -101,9 +101,7 @@ class ExperimentRunner:
             The results.
 
         Raises:
-            ConfigError: as there.
-            SettingsError: as there.
-            RunNotFound: as there.
+            ConfigError: as there. SettingsError: as there. RunNotFound: as there.
         """
         settings = load_settings(self._config, self.root)
         items = suite.check(Request(source=source, overrides=overrides, only=only, anew=anew), self.root, settings)
@@ -125,9 +123,7 @@ class ExperimentRunner:
             One plan for each experiment, in order.
 
         Raises:
-            ConfigError: as there.
-            SettingsError: as there.
-            RunNotFound: as there.
+            ConfigError: as there. SettingsError: as there. RunNotFound: as there.
         """
         settings = load_settings(self._config, self.root)
         items = suite.check(Request(source=source, overrides=overrides, only=only, anew=anew), self.root, settings)
@@ -156,9 +152,8 @@ class ExperimentRunner:
             The result, with the trained model.
 
         Raises:
-            ConfigError: the name or a hyperparameter cannot be used.
-            RunRefused: the run directory cannot be used.
-            Exception: whatever the model raised.
+            ConfigError: the name or a hyperparameter cannot be used. RunRefused: the run directory cannot be used. Exception: whatever
+            the model raised.
         """
         settings = load_settings(self._config, self.root)
         identity, config = describe_model(model_class, (train_data, eval_data), run_name or experiment_name, hyperparams)
@@ -180,7 +175,9 @@ class ExperimentRunner:
         if storage is None and settings.storage is not None:
             storage = registry.create_storage(settings.storage, self.root)
         trackers = {type(self._tracker).__name__: self._tracker} if self._tracker is not None else self._configured_trackers(settings)
-        publishers = {type(self._publisher).__name__: self._publisher} if self._publisher is not None else self._configured_publishers(settings)
+        publishers = (
+            {type(self._publisher).__name__: self._publisher} if self._publisher is not None else self._configured_publishers(settings)
+        )
         bucket = storage.bucket if storage is not None and storage.bucket else "kladml"
         return Outside(trackers=trackers, publishers=publishers, storage=storage, bucket=bucket)
 

@@ -15,6 +15,7 @@ from kladml.checkpoint import rng
 from kladml.context import RunContext, Stopped
 from kladml.errors import RunRefused
 from kladml.forks import close_in_children
+from kladml.processes import StopRequest
 from kladml.project import find_root
 from kladml.records import FORMAT, RunResult, Status
 from kladml.rundir import RunDirectory
@@ -27,33 +28,30 @@ if TYPE_CHECKING:
 _EXPORTERS = {"torch": "kladml.integrations.torch", "sklearn": "kladml.integrations.sklearn", "numpy": "kladml.integrations.numpy"}
 
 
-def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, *, on_open: Any = None) -> RunResult:
+def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest) -> RunResult:
     """Run one attempt in this process. The caller owns the directory and has opened its log.
 
     Args:
         experiment: built, not set up.
         directory: the run directory.
         launch: run and attempt.
-        on_open: called with the open run, to connect signals.
+        stop: whether to leave, looked at between steps.
 
     Returns:
         The result of a finished run.
 
     Raises:
-        Stopped: the run was asked to leave.
-        BaseException: whatever the user's code raised, after it was put on record.
+        Stopped: the run was asked to leave. BaseException: whatever the user's code raised, after it was put on record.
     """
     started = time.monotonic()
     try:
-        context = RunContext(directory, experiment.config, launch, experiment.logger)
+        context = RunContext(directory, experiment.config, launch, stop, experiment.logger)
     except Exception as error:
         put_failure_on_record(error, directory, experiment.logger)
         raise
     close_in_children(context)
     experiment.context = context
     try:
-        if on_open is not None:
-            on_open(context)
         with context.stack:
             _work(experiment, context)
             context.record("end", {"status": "FINISHED"})
@@ -72,12 +70,17 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, *, 
 
 def _work(experiment: Experiment, context: RunContext) -> None:
     logger, config = experiment.logger, experiment.config
-    logger.info("attempt %d of run %s: %s, %d epochs, seed %d", context.attempt, context.run_id[:8], config.model_type, config.epochs, config.seed)
+    logger.info(
+        "attempt %d of run %s: %s, %d epochs, seed %d", context.attempt, context.run_id[:8], config.model_type, config.epochs, config.seed
+    )
     logger.debug("config: %s", config.to_dict())
     prepare(config.seed, config.deterministic)
     before = rng.loaded()
     experiment.setup()
     rng.seed(config.seed, rng.loaded() - before)
+    inputs = experiment.list_inputs()
+    if inputs:
+        logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
     if context.saved is not None:
         experiment.load_state()
         rng.restore(context.saved["rng"])
@@ -121,7 +124,7 @@ def export(experiment: Experiment, name: str) -> Path | None:
     for library in _EXPORTERS.keys() & roots:
         made = importlib.import_module(_EXPORTERS[library]).export(model)
         if made is not None:
-            path = experiment.context.path / (name + made[0])
+            path: Path = experiment.context.path / (name + made[0])
             durable.write_bytes(path, made[1])
             return path
     return None
@@ -176,7 +179,11 @@ def _put_on_record(error: BaseException, context: RunContext, logger: logging.Lo
     killed = isinstance(error, Stopped | KeyboardInterrupt)
     status: Status = "KILLED" if killed else "FAILED"
     if killed:
-        logger.warning("stopped by %s; the same command continues from commit %d", error if isinstance(error, Stopped) else "SIGINT", context.commit_number)
+        logger.warning(
+            "stopped by %s; the same command continues from commit %d",
+            error if isinstance(error, Stopped) else "SIGINT",
+            context.commit_number,
+        )
     else:
         logger.error("failed in epoch %d, step %d: %s: %s", context.epoch, context.step, type(error).__name__, error, exc_info=error)
     try:
@@ -197,9 +204,8 @@ def run_alone(experiment: Experiment) -> RunResult:
         Its result; of the earlier run when that finished with the same config.
 
     Raises:
-        RunRefused: the directory holds an interrupted run of another config.
-        RunHeld: another process owns the directory.
-        BaseException: whatever the user's code raised.
+        RunRefused: the directory holds an interrupted run of another config. RunHeld: another process owns the directory. BaseException:
+        whatever the user's code raised.
     """
     root = find_root(Path.cwd())
     directory = RunDirectory(root / "results" / experiment.config.name)
@@ -230,26 +236,25 @@ def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirect
         raise
 
 
-def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, *, on_open: Any = None) -> RunResult:
+def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest | None = None) -> RunResult:
     """Run an opened attempt in this process, and close it in `run.json`.
 
     Args:
         experiment: built, not set up.
         directory: the run directory.
         launch: what opening it gave.
-        on_open: called with the open run.
+        stop: whether to leave; by default an exception, as KeyboardInterrupt, is the only way.
 
     Returns:
         The result of a finished run.
 
     Raises:
-        RunHeld: another process owns the directory.
-        BaseException: whatever the user's code raised.
+        RunHeld: another process owns the directory. BaseException: whatever the user's code raised.
     """
     lock = durable.DirectoryLock(directory.path)
     try:
         with logs.in_process(directory.log):
-            result = execute(experiment, directory, launch, on_open=on_open)
+            result = execute(experiment, directory, launch, stop or StopRequest())
         ledger.close_attempt(directory, "FINISHED", exit_code=0)
         return result
     except BaseException as error:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 from kladml import ledger, plan, session
 from kladml.catalog import Catalog, load_catalog
 from kladml.config import ExperimentConfig, read_suite
-from kladml.context import RunContext, Stopped
+from kladml.context import Stopped
 from kladml.delivery import Delivery
 from kladml.errors import ConfigError, KladMLError, RunNotFound
 from kladml.events import Ended, Event, Planned, Started
 from kladml.ledger import Place
+from kladml.processes import StopRequest
 from kladml.records import RunResult, Status, SuiteResult
 from kladml.rundir import RunDirectory
 from kladml.settings import Settings
-from kladml.supervisor import Ending, StopRequest, run_attempt
+from kladml.supervisor import Ending, run_attempt
 
 if TYPE_CHECKING:
     from kladml.config.suite import ConfigSource
@@ -79,8 +80,7 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
         The experiments to run, in order.
 
     Raises:
-        ConfigError: with every fault of every file.
-        RunNotFound: a name in `only` or `anew` is none of the suite's.
+        ConfigError: with every fault of every file. RunNotFound: a name in `only` or `anew` is none of the suite's.
     """
     suite = read_suite(request.source, overrides=request.overrides)
     catalog = load_catalog(root, settings.experiments)
@@ -167,7 +167,7 @@ class SuiteRun:
                 results.append(ended.result)
                 yield ended
         self._delivery.stop()
-        return SuiteResult(results=tuple(results), stopped=None if stop.signal is None else stop.signal.name)
+        return SuiteResult(results=tuple(results), stopped=stop.signal)
 
     def _run_item(self, item: Item, planned: Planned, place: tuple[int, int], stop: StopRequest) -> Generator[Event, None, Ended]:
         decision = planned.decision
@@ -208,23 +208,31 @@ class SuiteRun:
         failure = (item.directory.read_result() or {}).get("error") or {}
         may_pass = ending.exit_code < 0 or failure.get("is_os_error", False)
         if policy == "retry" or may_pass:
-            _log.warning("%s failed (%s); attempt %d of %d follows", item.config.name, ending.cause or failure.get("message"), attempts + 1, item.config.retry.max_attempts)
+            _log.warning(
+                "%s failed (%s); attempt %d of %d follows",
+                item.config.name,
+                ending.cause or failure.get("message"),
+                attempts + 1,
+                item.config.retry.max_attempts,
+            )
             return True
         return False
 
 
 def _attempt_here(item: Item, root: Path, stop: StopRequest) -> Ending:
-    def connect(context: RunContext) -> None:
-        stop.tell(context.request_stop)
-
+    stop.second = "raise"
     try:
         with contextlib.chdir(root):
             experiment = session.build(item.kind, item.config, item.directory)
-            session.run_here(experiment, item.directory, ledger.to_launch(item.directory.read_run()), on_open=connect)
+            session.run_here(experiment, item.directory, ledger.to_launch(item.directory.read_run()), stop)
     except Stopped as stopped:
         return Ending(status="KILLED", exit_code=75, cause=f"stopped by {stopped}")
+    except KeyboardInterrupt:
+        return Ending(status="KILLED", exit_code=130, cause="stopped at once by a second signal")
     except (Exception, SystemExit):
         return Ending(status="FAILED", exit_code=1)
+    finally:
+        stop.second = "note"
     return Ending(status="FINISHED", exit_code=0)
 
 
@@ -242,4 +250,3 @@ def _refused(directory: RunDirectory, reason: str) -> RunResult:
     with contextlib.suppress(KladMLError, OSError, KeyError):
         run_id = str(directory.read_run()["run_id"])
     return RunResult(name=directory.name, run_id=run_id, status=status, path=directory.path, error=reason, action="refused")
-

@@ -6,14 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Self
 
 from kladml import heartbeat, ledger
 from kladml.attempt import PARENT, STOPPED
@@ -21,12 +18,12 @@ from kladml.config import ExperimentConfig
 from kladml.events import Output, Progressed
 from kladml.ledger import Place
 from kladml.logs import Tail
+from kladml.processes import StopRequest
 from kladml.records import Status
 from kladml.rundir import RunDirectory
 
 _LOOK_EVERY_S = 0.1
 _GRACE_S = 30.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,50 +39,6 @@ class Ending:
     status: Status
     exit_code: int
     cause: str | None = None
-
-
-class StopRequest:
-    """Notes the first SIGINT, SIGTERM or SIGUSR1 while it is entered; a second one has no mercy. Outside the main thread it notes nothing.
-
-    Attributes:
-        signal: the first signal, or None.
-        urgent: whether a second one came.
-    """
-
-    def __init__(self) -> None:
-        """Nothing was asked yet."""
-        self.signal: signal.Signals | None = None
-        self.urgent = False
-        self._before: dict[int, object] = {}
-        self._listener: Callable[[str], None] | None = None
-
-    def __enter__(self) -> Self:
-        """Install the handlers."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Put the earlier handlers back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def tell(self, listener: Callable[[str], None]) -> None:
-        """Pass the first signal on at once, to a run in this process.
-
-        Args:
-            listener: called with the signal's name, in the signal handler.
-        """
-        self._listener = listener
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.urgent = self.signal is not None
-        self.signal = self.signal or signal.Signals(number)
-        if self._listener is None:
-            return
-        if self.urgent:
-            raise KeyboardInterrupt
-        self._listener(self.signal.name)
 
 
 def run_attempt(
@@ -144,7 +97,7 @@ class _Watch:
 
     def _press(self) -> None:
         if self._asked is None and self._stop.signal is not None:
-            self._ask(self._stop.signal, f"stopped by {self._stop.signal.name}")
+            self._ask(signal.Signals[self._stop.signal], f"stopped by {self._stop.signal}")
         elif self._asked is None and self._deadline is not None and time.monotonic() > self._deadline:
             self._ask(signal.SIGTERM, f"timeout: it ran longer than timeout_s = {self._timeout_s:g}")
         if self._kill_at is not None and (self._stop.urgent or time.monotonic() > self._kill_at):

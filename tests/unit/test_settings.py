@@ -109,11 +109,11 @@ def test_faults_name_the_file_and_the_way_out(tmp_path: Path, text: str, parts: 
 
 def test_faults_name_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLADML_TRAKCER__URI", "local")
-    with pytest.raises(SettingsError, match="^environment variable KLADML_TRAKCER__URI: unknown setting 'trakcer'"):
+    with pytest.raises(SettingsError, match=r"^environment variable KLADML_TRAKCER__URI: unknown setting 'trakcer'"):
         load(tmp_path, "")
     monkeypatch.delenv("KLADML_TRAKCER__URI")
     monkeypatch.setenv("KLADML_ISOLATION", "maybe")
-    with pytest.raises(SettingsError, match="^environment variable KLADML_ISOLATION: setting 'isolation'"):
+    with pytest.raises(SettingsError, match=r"^environment variable KLADML_ISOLATION: setting 'isolation'"):
         load(tmp_path, "isolation: process")
 
 

@@ -67,12 +67,13 @@ def leaves(tree: Mapping[str, Any], above: str = "") -> Iterable[str]:
 def environment() -> dict[str, tuple[str, str]]:
     """Settings in the environment: dotted key to (variable, text), shorter keys first.
 
-    `__` nests. An empty variable counts as absent. Names with an empty part, as `KLADML__X`, are no settings.
+    `__` nests. An empty variable counts as absent. Names with an empty part, and those that begin with `KLADML__`, are no settings.
     """
     found = {}
     for name in sorted(os.environ):
-        parts = name[len(PREFIX) :].lower().split("__")
-        if name.startswith(PREFIX) and all(parts) and os.environ[name]:
+        rest = name[len(PREFIX) :].lower()
+        parts = rest.split("__")
+        if name.startswith(PREFIX) and not rest.startswith("_") and all(parts) and os.environ[name]:
             found[".".join(parts)] = (name, os.environ[name])
     return found
 

@@ -1,7 +1,7 @@
 """What an experiment's attributes hold that `setup` does not rebuild: read out at a commit, put back, in place, at a resume.
 
-An attribute is *state* when a codec can write it, or when it has `state_dict` and `load_state_dict`, also inside lists, tuples and dicts. Everything
-else (a loader, a dataset, a function) is an *input*: `setup` builds it again in every attempt.
+An attribute is *state* when a codec can write it, or when it has `state_dict` and `load_state_dict`, also inside lists, tuples and dicts.
+Everything else (a loader, a dataset, a function) is an *input*: `setup` builds it again in every attempt.
 """
 
 from __future__ import annotations
@@ -85,14 +85,16 @@ def restore(live: Any, saved: Any, path: str) -> Any:
 def _load(live: Stateful, saved: Any, path: str) -> Stateful:
     if not (isinstance(saved, dict) and set(saved) == {_STATEFUL}):
         raise CheckpointMismatch(
-            f"{path} is a {type(live).__name__} now, but the checkpoint holds a {type(saved).__name__} under that name. Undo the change, or start the "
+            f"{path} is a {type(live).__name__} now, but the checkpoint holds a {type(saved).__name__} under that name. Undo the change, "
+            f"or start the "
             "experiment anew."
         )
     try:
         live.load_state_dict(saved[_STATEFUL])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CheckpointMismatch(
-            f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. Undo the change to the code or config, or start the experiment anew."
+            f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. Undo the change to the code or config, or start the "
+            f"experiment anew."
         ) from error
     return live
 

@@ -150,7 +150,8 @@ class Encoder:
             node = {"$": "bytes", "base64": base64.b64encode(value).decode()}
         else:
             raise CaptureError(
-                f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which no codec can put into a checkpoint. Build it in setup() and "
+                f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which no codec can put into a checkpoint. Build it in "
+                f"setup() and "
                 "name it in `inputs`, or give the experiment get_state() and restore()."
             )
         self.leaves[path] = sha256(json.dumps(node).encode()).hexdigest()
@@ -229,8 +230,7 @@ def decode(files: Mapping[str, bytes]) -> Any:
         The tree of values. Arrays are new, on the CPU.
 
     Raises:
-        CheckpointCorrupt: the files do not belong together.
-        MissingExtra: a library that the state needs is not installed.
+        CheckpointCorrupt: the files do not belong together. MissingExtra: a library that the state needs is not installed.
     """
     arrays: dict[str, Array] = {}
     if ARRAYS in files:

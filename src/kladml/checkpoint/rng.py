@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import struct
 import sys
 from typing import Any
 
@@ -31,7 +32,8 @@ def loaded() -> frozenset[str]:
 def capture() -> dict[str, Any]:
     """States of all global generators."""
     states = {name: importlib.import_module(_LIBRARIES[name]).get_rng() for name in sorted(loaded())}
-    return {"python": random.getstate(), **states}
+    version, words, gauss = random.getstate()
+    return {"python": {"version": version, "words": struct.pack(f"<{len(words)}I", *words), "gauss": gauss}, **states}
 
 
 def restore(states: dict[str, Any]) -> None:
@@ -40,7 +42,9 @@ def restore(states: dict[str, Any]) -> None:
     Args:
         states: what `capture` gave; a library that is not loaded yet is imported.
     """
-    random.setstate(states["python"])
+    python = states["python"]
+    words = struct.unpack(f"<{len(python['words']) // 4}I", python["words"])
+    random.setstate((python["version"], words, python["gauss"]))
     for name, module in _LIBRARIES.items():
         if name in states:
             importlib.import_module(module).set_rng(states[name])

@@ -1,7 +1,7 @@
 """Commits: states that are on disk as a whole, or not at all.
 
-A commit is a folder `<number>` with the state's files and, written last, `manifest.json` with their sizes and digests. Without a valid manifest
-there is no commit. The manifest is created only if it is absent, so that of two writers of the same number one is refused.
+A commit is a folder `<number>` with the state's files and, written last, `manifest.json` with their sizes and digests. Without a valid
+manifest there is no commit. The manifest is created only if it is absent, so that of two writers of the same number one is refused.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class CheckpointStore:
             The commit. When this returns, it would survive a power cut.
 
         Raises:
-            CaptureError: a value has no codec; nothing was written.
-            OSError: the disk refused; earlier commits are untouched.
+            CaptureError: a value has no codec; nothing was written. OSError: the disk refused; earlier commits are untouched.
             FileExistsError: another writer took the number.
         """
         files, leaves = codec.encode(state)
@@ -99,8 +98,7 @@ class CheckpointStore:
         """The commit of a number, its manifest checked but not its files.
 
         Raises:
-            CheckpointCorrupt: there is no valid manifest.
-            CheckpointVersion: it was written by a newer version.
+            CheckpointCorrupt: there is no valid manifest. CheckpointVersion: it was written by a newer version.
         """
         path = self.directory / f"{number:08d}"
         try:
@@ -124,8 +122,8 @@ class CheckpointStore:
             The commit and its state, or None when nothing was ever committed.
 
         Raises:
-            CheckpointError: there are complete commits but none can be loaded.
-            CheckpointVersion: the newest was written by a newer version.
+            CheckpointError: there are complete commits but none can be loaded. CheckpointVersion: the newest was written by a newer
+            version.
         """
         reasons = []
         for number in sorted(self._folders(), reverse=True):
@@ -137,7 +135,9 @@ class CheckpointStore:
                     reasons.append(str(error))
                     _log.warning("commit %d cannot be used, stepping back: %s", number, error)
         if reasons:
-            raise CheckpointError(f"none of the commits in {self.directory} can be loaded: {reasons[0]}. Restore the folder from a copy, or start anew.")
+            raise CheckpointError(
+                f"none of the commits in {self.directory} can be loaded: {reasons[0]}. Restore the folder from a copy, or start anew."
+            )
         return None
 
     def numbers(self) -> list[int]:

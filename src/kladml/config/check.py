@@ -6,51 +6,13 @@ msgspec converts only the leaves that are more than text, numbers, booleans, nul
 
 from __future__ import annotations
 
-import collections.abc
-import json
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin
 
+from kladml.config.describe import LISTS, MAPPINGS, describe, meant_for, remedy
 from kladml.config.fields import RecordField, UnreadableAnnotations, arms, is_record, record_fields, unwrap
-from kladml.config.words import Path, Problem, kind, show, suggest, with_hint
-
-_LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Set)
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-_WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    bool: "true or false",
-    type(None): "null",
-    None: "null",
-    Any: "anything",
-    list: "a list",
-    tuple: "a list",
-    dict: "a mapping",
-    collections.abc.Mapping: "a mapping",
-}
-
-
-def describe(annotation: Any) -> str:
-    """What an annotation allows, in words."""
-    inner, _, _ = unwrap(annotation)
-    alternatives = arms(inner)
-    if len(alternatives) > 1:
-        return " or ".join(dict.fromkeys(describe(arm) for arm in alternatives))
-    origin = get_origin(inner)
-    if origin is Literal:
-        return ", ".join(json.dumps(choice, ensure_ascii=False, default=str) for choice in get_args(inner))
-    if is_record(inner) or origin in _MAPPINGS:
-        return "a mapping"
-    if origin in _LISTS:
-        return "a list"
-    if isinstance(inner, type) and issubclass(inner, PurePath):
-        return "a path, as text"
-    if isinstance(inner, type) and issubclass(inner, Enum):
-        return ", ".join(json.dumps(choice.value, ensure_ascii=False, default=str) for choice in inner)
-    return _WORDS.get(inner, getattr(inner, "__name__", str(inner)))
+from kladml.config.words import Path, Problem, show, suggest, with_hint
 
 
 class Checker:
@@ -143,9 +105,9 @@ class Checker:
         if len(alternatives) > 1:
             return self._union(value, annotation, alternatives, path)
         origin, parameters = get_origin(annotation), get_args(annotation)
-        if origin in _MAPPINGS and parameters:
+        if origin in MAPPINGS and parameters:
             return self._mapping(value, annotation, path)
-        if origin in _LISTS and parameters:
+        if origin in LISTS and parameters:
             return self._list(value, annotation, path)
         return self._leaf(value, annotation, path)
 
@@ -154,12 +116,12 @@ class Checker:
         if value is None and type(None) in alternatives:
             return None
         near: list[list[Problem]] = []
-        for arm in sorted(alternatives, key=lambda arm: not _same_kind(value, arm)):
+        for arm in sorted(alternatives, key=lambda arm: not meant_for(value, arm)):
             attempt = Checker()
             result = attempt.value(value, arm, path)
             if not attempt.problems:
                 return result
-            if _same_kind(value, arm):
+            if meant_for(value, arm):
                 near.append(attempt.problems)
         if len(near) != 1:
             return self._wrong(value, annotation, path)
@@ -207,13 +169,13 @@ class Checker:
         except msgspec.ValidationError as error:
             expected = str(error).replace("`", "").split(", got ")[0].split(" - at ")[0]
             limit = f" ({expected.removeprefix('Expected ')})" if expected.startswith("Expected ") else ""
-            self._add(path, with_hint(f"found {show(value)}; allowed: {describe(annotation)}{limit}", _remedy(value, annotation)))
+            self._add(path, with_hint(f"found {show(value)}; allowed: {describe(annotation)}{limit}", remedy(value, annotation)))
         except Exception as error:  # an annotation that msgspec has no conversion for, or a class whose own check refuses the value
             self._add(path, f"found {show(value)}, which cannot be made {describe(annotation)}: {error}")
         return value
 
     def _wrong(self, value: Any, annotation: Any, path: Path) -> Any:
-        self._add(path, with_hint(f"found {show(value)}; allowed: {describe(annotation)}", _remedy(value, annotation)))
+        self._add(path, with_hint(f"found {show(value)}; allowed: {describe(annotation)}", remedy(value, annotation)))
         return value
 
     def _add(self, path: Path, message: str) -> None:
@@ -226,39 +188,3 @@ def _fits(value: Any, annotation: Any) -> bool:
     if annotation is None or value is None:
         return value is None and annotation in (None, type(None))
     return isinstance(value, annotation) and (annotation is bool or not isinstance(value, bool))
-
-
-def _same_kind(value: Any, annotation: Any) -> bool:
-    """True when a value could have been meant for an alternative: its problems are then worth telling."""
-    words = describe(annotation)
-    if get_origin(unwrap(annotation)[0]) is Literal:
-        return False
-    return words == kind(value) or (words == "a number" and kind(value) == "a whole number")
-
-
-def _remedy(value: Any, annotation: Any) -> str:
-    """What to do about a value of a wrong type, where that is plain."""
-    alternatives = arms(unwrap(annotation)[0])
-    choices = [choice for arm in alternatives for choice in _choices(arm) if isinstance(choice, str)]
-    if isinstance(value, str) and choices:
-        return suggest(value, choices)
-    plain = [unwrap(arm)[0] for arm in alternatives]
-    if isinstance(value, str) and (int in plain or float in plain) and _is_number(value):
-        return "remove the quotes"
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and str in plain:
-        return "put it in quotes"
-    return ""
-
-
-def _choices(annotation: Any) -> tuple[Any, ...]:
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return tuple(choice.value for choice in annotation)
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -79,10 +79,10 @@ def _json_hint(text: str, position: int) -> str:
 def _toml(text: str, file: str) -> Any:
     import tomllib
 
-    long = _LONG_TOML_KEY.search(text)
-    if long:
-        line, column = _place(text, long.start(1))
-        raise Malformed(Fault(file=file, line=line, column=column, message=f"found a key of more than {MAX_DEPTH} parts; flatten it"))
+    found = _LONG_TOML_KEY.search(text)
+    if found:
+        at, across = _place(text, found.start(1))
+        raise Malformed(Fault(file=file, line=at, column=across, message=f"found a key of more than {MAX_DEPTH} parts; flatten it"))
     try:
         return tomllib.loads(text)
     except ValueError as error:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import collections.abc
 import json
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin
 
+from kladml.config.describe import LISTS, MAPPINGS
 from kladml.config.fields import RecordField, UnreadableAnnotations, arms, is_record, record_fields, unwrap
 from kladml.config.schema import ExperimentConfig, plain
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TYPES: dict[Any, str] = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null", None: "null"}
-_LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Set)
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 Schema = dict[str, Any]
 
@@ -107,9 +105,9 @@ class _Builder:
             return {"enum": list(parameters)}
         if annotation in _TYPES:
             return {"type": _TYPES[annotation]}
-        if origin in _MAPPINGS and parameters:
+        if origin in MAPPINGS and parameters:
             return {"type": "object", "additionalProperties": self._value(parameters[1])}
-        if origin in _LISTS and parameters and (origin is not tuple or parameters[-1] is Ellipsis):
+        if origin in LISTS and parameters and (origin is not tuple or parameters[-1] is Ellipsis):
             return {"type": "array", "items": self._value(parameters[0])}
         return _delegated(annotation)
 

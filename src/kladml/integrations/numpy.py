@@ -141,8 +141,6 @@ def _bit_generator(state: dict[str, Any]) -> Any:
     kind = kinds.get(state["bit_generator"])
     if kind is None:
         raise CaptureError(f"a generator of the kind {state['bit_generator']!r} cannot be restored; known are {', '.join(kinds)}")
-    generator = kind()
+    generator: Any = kind()
     generator.state = state
     return generator
-
-
