@@ -21,7 +21,8 @@ def keep(source: Path, run: Path) -> tuple[Path, list[dict[str, Any]]]:
         The copy, and for every file its `path` in the run directory, `size` and `sha256`.
 
     Raises:
-        ExperimentError: there is nothing of that name. OSError: the disk refused.
+        ExperimentError: there is nothing of that name.
+        OSError: the disk refused.
     """
     if not source.exists():
         raise ExperimentError(

@@ -40,8 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m kladml.attempt RUN_DIR\n")
         return 2
-    if PARENT in os.environ:
-        die_with_parent(int(os.environ[PARENT]))
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None:
+        die_with_parent(int(parent))
     directory = RunDirectory(Path(arguments[0]).absolute())
     try:
         lock = durable.DirectoryLock(directory.path)

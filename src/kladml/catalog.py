@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from kladml import registry
 from kladml.config import ExperimentConfig, check_hyperparams, suggest
 from kladml.errors import RegistryError
 from kladml.experiment import Experiment, check_class
 from kladml.project import find_root
 from kladml.records import Fault
+from kladml.settings import Target, load_settings
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -40,7 +42,8 @@ def register(name: str | Class | None = None) -> Class | Callable[[Class], Class
         A decorator that gives the class back unchanged.
 
     Raises:
-        RegistryError: another class has the name, or the class is no Experiment. ExperimentError: the class cannot train.
+        RegistryError: another class has the name, or the class is no Experiment.
+        ExperimentError: the class cannot train.
     """
     if isinstance(name, type):
         return _register(name, name.__name__)
@@ -173,11 +176,14 @@ class ExperimentFactory:
             The experiment, not set up yet.
 
         Raises:
-            RegistryError: no class has that name. ConfigError: the hyperparameters do not fit the class.
+            RegistryError: no class has that name.
+            ConfigError: the hyperparameters do not fit the class.
         """
         kind = _registered.get(config.model_type)
         if kind is None:
-            kind = load_catalog(find_root(Path.cwd())).get(config.model_type)
+            root = find_root(Path.cwd())
+            settings = load_settings(registry.create_config(Target("yaml"), root), root)
+            kind = load_catalog(root, settings.experiments).get(config.model_type)
         return kind(config, logger)  # type: ignore[arg-type]
 
 

@@ -51,13 +51,11 @@ class Launch:
     Attributes:
         run_id: identity of the run, kept over attempts.
         attempt: 1, 2, …
-        created: when the run was first opened, ISO 8601.
         inexact_because: what is known that may have changed the numbers.
     """
 
     run_id: str
     attempt: int
-    created: str
     inexact_because: tuple[str, ...] = ()
 
 
@@ -86,7 +84,8 @@ class RunContext:
             logger: where to say what happens.
 
         Raises:
-            CheckpointError: there are commits but none can be loaded. JournalError: the journal is damaged before the commit's position.
+            CheckpointError: there are commits but none can be loaded.
+            JournalError: the journal is damaged before the commit's position.
             OSError: the directory cannot be written.
         """
         self.run_id, self.attempt, self.path, self.config = launch.run_id, launch.attempt, directory.path, config
@@ -95,6 +94,7 @@ class RunContext:
         self._logger = logger
         self._watch, self._means = Watch(config.monitor), Means()
         self._metrics: dict[str, float] = {}
+        self._inexact = dict.fromkeys(launch.inexact_because)
         self._done = Progress()
         self._epoch = self._batch = self._best_commit = 0
         self._batches: int | None = None
@@ -146,6 +146,11 @@ class RunContext:
         return self._watch.best
 
     @property
+    def inexact_because(self) -> tuple[str, ...]:
+        """What is known that may have changed the numbers, in the order in which it became known."""
+        return tuple(self._inexact)
+
+    @property
     def commit_number(self) -> int:
         """Number of the newest commit; 0 before the first."""
         return 0 if self._last is None else self._last.number
@@ -169,7 +174,7 @@ class RunContext:
         """
         if self._inside:
             raise ExperimentError("steps() was called inside a step: one loop over steps at a time. Walk inner data with a plain for loop.")
-        self._batch, self._batches = 0, len(loader) if isinstance(loader, Sized) else None
+        self._batch, self._batches = 0, _length(loader)
         try:
             for batch in loader:
                 self.leave_if_asked()
@@ -194,7 +199,8 @@ class RunContext:
             volatile: a value that may differ between two equal runs, as a duration.
 
         Raises:
-            ExperimentError: key, value or step is none of these. OSError: the disk refused.
+            ExperimentError: key, value or step is none of these.
+            OSError: the disk refused.
         """
         if type(key) is not str or not key:
             raise ExperimentError(f"a metric's key is a text that is not empty, found {key!r}")
@@ -225,7 +231,8 @@ class RunContext:
             The copy.
 
         Raises:
-            ExperimentError: there is nothing of that name. OSError: the disk refused.
+            ExperimentError: there is nothing of that name.
+            OSError: the disk refused.
         """
         target, records = keep(Path(path), self.path)
         for record in records:
@@ -240,6 +247,16 @@ class RunContext:
             payload: values that JSON can hold.
         """
         self._journal.append(kind, payload, self._epoch, self._done.step)
+
+    def mark_inexact(self, reason: str) -> None:
+        """Say, for ever, that the run may not have the numbers of an undisturbed one.
+
+        Args:
+            reason: what is known, one line.
+        """
+        if reason not in self._inexact:
+            self._inexact[reason] = None
+            self._logger.warning("not exact: %s", reason)
 
     def begin_epoch(self, epoch: int) -> None:
         """Say that an epoch starts.
@@ -292,7 +309,8 @@ class RunContext:
             The commit, or None when nothing was completed since the last one.
 
         Raises:
-            CaptureError: a value cannot be kept. OSError: the disk refused; the last commit is untouched.
+            CaptureError: a value cannot be kept.
+            OSError: the disk refused; the last commit is untouched.
         """
         progress = asdict(self._done)
         if self._last is not None and self._last.info["progress"] == progress:
@@ -341,6 +359,7 @@ class RunContext:
             "metrics": dict(self._metrics),
             "watch": self._watch.get_state(),
             "best_commit": self._best_commit,
+            "inexact_because": list(self._inexact),
         }
 
     def _restore_loop(self, state: Mapping[str, Any]) -> None:
@@ -349,6 +368,7 @@ class RunContext:
         self._metrics = dict(state["metrics"])
         self._watch.restore(state["watch"])
         self._best_commit = state["best_commit"]
+        self._inexact.update(dict.fromkeys(state["inexact_because"]))
 
     def _beat(self) -> None:
         beat = Beat(
@@ -361,6 +381,14 @@ class RunContext:
             time=time.time(),
         )
         self._heart.beat(beat)
+
+
+def _length(loader: object) -> int | None:
+    """How many batches there are, when the loader knows: a torch loader over an iterable has a length but raises."""
+    try:
+        return len(loader) if isinstance(loader, Sized) else None
+    except TypeError:
+        return None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -179,7 +179,8 @@ class _TrackerMirror:
             ledger.note_tracker(self._directory, self._key, known)
         self._open = True
         if isinstance(self._tracker, SupportsTags):
-            self._tracker.set_tags({"kladml.run_id": run["run_id"], "kladml.path": str(self._directory.path)})
+            tags = self._directory.read_config()["config"].get("tags", {})
+            self._tracker.set_tags({**tags, "kladml.run_id": run["run_id"], "kladml.path": str(self._directory.path)})
 
     def _log(self, metrics: Sequence[Metric]) -> None:
         if isinstance(self._tracker, SupportsBatches):

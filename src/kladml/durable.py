@@ -48,7 +48,8 @@ def write_json(path: Path, value: Any) -> None:
         value: what the standard `json` can write; NaN and infinities are refused, since no other reader would take them.
 
     Raises:
-        OSError: nothing was replaced. ValueError: the value holds NaN or an infinity.
+        OSError: nothing was replaced.
+        ValueError: the value holds NaN or an infinity.
     """
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
@@ -76,7 +77,8 @@ def create_bytes(path: Path, data: Buffer) -> None:
         data: the content.
 
     Raises:
-        FileExistsError: the file is there; it is untouched. OSError: nothing was created.
+        FileExistsError: the file is there; it is untouched.
+        OSError: nothing was created.
     """
     with _temporary(path, [data]) as temporary:
         os.link(temporary, path)
@@ -124,7 +126,8 @@ def create_directory(path: Path) -> None:
         path: the directory; its parent must exist.
 
     Raises:
-        FileExistsError: it is there. OSError: it cannot be made.
+        FileExistsError: it is there.
+        OSError: it cannot be made.
     """
     path.mkdir()
     sync_directory(path.parent)
@@ -138,7 +141,8 @@ def move(source: Path, target: Path) -> None:
         target: its new name on the same file system; must be absent, its directory must exist.
 
     Raises:
-        FileExistsError: something is there. OSError: nothing was moved.
+        FileExistsError: something is there.
+        OSError: nothing was moved.
     """
     if target.exists():
         raise FileExistsError(f"cannot move {source} to {target}: something is there")

@@ -37,6 +37,7 @@ class Started:
 
     Attributes:
         name: the experiment's name.
+        path: its run directory.
         attempt: 1, 2, … within the run.
         number: 1-based place in the suite.
         total: how many experiments the suite has.
@@ -44,6 +45,7 @@ class Started:
     """
 
     name: str
+    path: Path
     attempt: int
     number: int
     total: int

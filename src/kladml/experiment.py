@@ -48,7 +48,8 @@ class Experiment:
             logger: where to log; by default the logger of the config's name.
 
         Raises:
-            ConfigError: the hyperparameters do not fit `Hyperparams`. ExperimentError: the class gives neither `train_epoch` nor a `run`
+            ConfigError: the hyperparameters do not fit `Hyperparams`.
+            ExperimentError: the class gives neither `train_epoch` nor a `run`
             of its own.
         """
         check_class(type(self))

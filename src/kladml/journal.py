@@ -67,7 +67,8 @@ class Journal:
             aside: where records after the position are kept; None throws them away.
 
         Raises:
-            JournalError: the file is damaged, or ends, before the position. OSError: the file cannot be opened or cut.
+            JournalError: the file is damaged, or ends, before the position.
+            OSError: the file cannot be opened or cut.
         """
         self.path = path
         self._lock = threading.Lock()
@@ -103,7 +104,8 @@ class Journal:
             volatile: whether the value may differ between two equal runs.
 
         Raises:
-            JournalError: the journal is closed, or this process was forked from its owner. OSError: the record could not be written;
+            JournalError: the journal is closed, or this process was forked from its owner.
+            OSError: the record could not be written;
             nothing of it is left.
         """
         name = self._names.get(key)
@@ -122,7 +124,8 @@ class Journal:
             step: 1-based step; 0 before the first.
 
         Raises:
-            JournalError: the journal is closed, or this process was forked from its owner. OSError: the record could not be written;
+            JournalError: the journal is closed, or this process was forked from its owner.
+            OSError: the record could not be written;
             nothing of it is left.
         """
         self._append(kind, epoch, step, json.dumps(payload, separators=(",", ":"), allow_nan=False))

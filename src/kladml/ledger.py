@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import threading
 import uuid
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kladml import durable, rundir
+from kladml.checkpoint.store import CheckpointStore
 from kladml.context import Launch
+from kladml.errors import CheckpointError
 from kladml.records import FORMAT, Action, Best, RunResult, Status
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ def open_attempt(
 
 def to_launch(run: Mapping[str, Any]) -> Launch:
     """What an attempt is told, from the content of `run.json`."""
-    return Launch(run_id=run["run_id"], attempt=len(run["attempts"]), created=run["created"], inexact_because=tuple(run["inexact_because"]))
+    return Launch(run_id=run["run_id"], attempt=len(run["attempts"]), inexact_because=tuple(run["inexact_because"]))
 
 
 def note_process(directory: RunDirectory, pid: int) -> None:
@@ -146,23 +149,46 @@ def result_of(directory: RunDirectory, *, action: Action = "ran", seconds: float
         The result.
     """
     run = directory.read_run()
-    result = directory.read_result() or {}
+    result = _latest_result(directory, run)
+    progress = {"epoch": result["epochs"], "step": result["steps"]} if result else committed_progress(directory)
     failure = result.get("error") if run["status"] != "FINISHED" else None
     best = result.get("best")
     return RunResult(
         name=directory.name,
         run_id=run["run_id"],
-        status=result.get("status", run["status"]) if action == "ran" and error is None else run["status"],
+        status=run["status"],
         path=directory.path,
         metrics={key: float(value) for key, value in result.get("metrics", {}).items()},
-        epochs=result.get("epochs", 0),
-        steps=result.get("steps", 0),
+        epochs=progress["epoch"],
+        steps=progress["step"],
         best=None if best is None else Best(metric=best["metric"], value=float(best["value"]), epoch=best["epoch"]),
         exact=not run["inexact_because"],
         seconds=seconds,
         error=error or (f"{failure['type']}: {failure['message']}" if failure else None),
         action=action,
     )
+
+
+def committed_progress(directory: RunDirectory) -> dict[str, int]:
+    """Epochs and steps that the newest commit holds, for a run that could not write its result.
+
+    Args:
+        directory: the run directory.
+
+    Returns:
+        The keys `epoch` and `step`; zeros before the first commit.
+    """
+    store = CheckpointStore(directory.checkpoints)
+    for number in reversed(store.numbers()):
+        with contextlib.suppress(CheckpointError):
+            return dict(store.read(number).info["progress"])
+    return {"epoch": 0, "step": 0}
+
+
+def _latest_result(directory: RunDirectory, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the last attempt wrote; empty when it was killed before it could, whatever an earlier one left."""
+    result = directory.read_result()
+    return result if result is not None and result["attempt"] == len(run["attempts"]) else {}
 
 
 def _new_run(directory: RunDirectory) -> dict[str, Any]:
@@ -184,5 +210,7 @@ def _change_attempt(directory: RunDirectory, changes: Mapping[str, Any], status:
         run = directory.read_run()
         run["attempts"][-1] |= changes
         if status is not None:
-            run["status"] = status
+            found = _latest_result(directory, run).get("inexact_because", [])
+            because = list(dict.fromkeys([*run["inexact_because"], *found]))
+            run |= {"status": status, "exact": not because, "inexact_because": because}
         durable.write_json(directory.run, run)

@@ -161,25 +161,52 @@ def _install(handler: logging.Handler, level: str) -> None:
 def in_process(path: Path) -> Iterator[None]:
     """While the block runs, what is logged and what Python prints also goes to a run's log file.
 
+    A program that has not set up logging gets its warnings on standard error, as it would have without us.
+
     Args:
         path: the log file, appended to.
     """
     from logging.handlers import RotatingFileHandler
 
-    handler = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_KEEP, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(UserFirstFormatter())
+    file = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_KEEP, encoding="utf-8", errors="backslashreplace")
+    handlers: list[logging.Handler] = [file]
     root, ours = logging.getLogger(), logging.getLogger(ROOT)
+    if not root.handlers:
+        handlers.append(console(sys.stderr, "WARNING"))
     levels = root.level, ours.level
-    root.addHandler(handler)
+    root.setLevel(min(root.level, logging.INFO))
     ours.setLevel(logging.DEBUG)
+    file.setFormatter(UserFirstFormatter())
+    for handler in handlers:
+        root.addHandler(handler)
     try:
-        with redirect_stdout(_Tee(sys.stdout, handler)), redirect_stderr(_Tee(sys.stderr, handler)):
+        with redirect_stdout(_Tee(sys.stdout, file)), redirect_stderr(_Tee(sys.stderr, file)):
             yield
     finally:
-        root.removeHandler(handler)
-        handler.close()
+        for handler in handlers:
+            root.removeHandler(handler)
+        file.close()
         root.setLevel(levels[0])
         ours.setLevel(levels[1])
+
+
+def console(stream: TextIO, level: str) -> logging.Handler:
+    """A handler that shows records as one line each, without tracebacks, which are in the log file.
+
+    Args:
+        stream: where to.
+        level: the lowest level to show.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_OneLineFormatter(LINE))
+    handler.setLevel(level)
+    return handler
+
+
+class _OneLineFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return line if record.exc_info is None else line.partition("\n")[0]
 
 
 class _Tee(TextIOBase):

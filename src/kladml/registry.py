@@ -84,7 +84,8 @@ class Registry:
             root: the project root, at which relative paths start.
 
         Raises:
-            RegistryError: see `find`. SettingsError: the URI or an option cannot be used.
+            RegistryError: see `find`.
+            SettingsError: the URI or an option cannot be used.
         """
         cls = self.find(self.name_of(target.uri))
         if issubclass(cls, SupportsUri):
@@ -164,7 +165,8 @@ def create_storage(target: Target, root: Path) -> StorageInterface:
         root: the project root.
 
     Raises:
-        RegistryError: the name is not known. SettingsError: the URI or an option cannot be used.
+        RegistryError: the name is not known.
+        SettingsError: the URI or an option cannot be used.
     """
     options = dict(target.options)
     bucket = options.pop("bucket", None)

@@ -76,7 +76,8 @@ class RunDirectory:
         """Content of run.json.
 
         Raises:
-            RunError: it is missing or damaged. CheckpointVersion: it was written by a newer version.
+            RunError: it is missing or damaged.
+            CheckpointVersion: it was written by a newer version.
         """
         return read_json(self.run)
 
@@ -84,7 +85,8 @@ class RunDirectory:
         """Content of config.json; the keys `digest` and `config` matter.
 
         Raises:
-            RunError: it is missing or damaged. CheckpointVersion: it was written by a newer version.
+            RunError: it is missing or damaged.
+            CheckpointVersion: it was written by a newer version.
         """
         return read_json(self.config)
 
@@ -92,7 +94,8 @@ class RunDirectory:
         """Content of result.json, or None when the run has not ended.
 
         Raises:
-            RunError: it is damaged. CheckpointVersion: it was written by a newer version.
+            RunError: it is damaged.
+            CheckpointVersion: it was written by a newer version.
         """
         return read_json(self.result) if self.result.exists() else None
 
@@ -115,7 +118,8 @@ def read_json(path: Path) -> dict[str, Any]:
         Its content, an object.
 
     Raises:
-        RunError: the file is missing, or does not hold a JSON object. CheckpointVersion: it was written by a newer version.
+        RunError: the file is missing, or does not hold a JSON object.
+        CheckpointVersion: it was written by a newer version.
     """
     try:
         content = json.loads(path.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,8 @@ class ExperimentRunner:
             The results, in order; `exit_code` sums them up.
 
         Raises:
-            ConfigError: with every fault of every config; nothing was run. SettingsError: the project's settings cannot be used.
+            ConfigError: with every fault of every config; nothing was run.
+            SettingsError: the project's settings cannot be used.
             RunNotFound: `only` or `anew` names none of the suite.
         """
         events = self.events(source, overrides, only, anew, level="WARNING")
@@ -101,7 +103,9 @@ class ExperimentRunner:
             The results.
 
         Raises:
-            ConfigError: as there. SettingsError: as there. RunNotFound: as there.
+            ConfigError: as there.
+            SettingsError: as there.
+            RunNotFound: as there.
         """
         settings = load_settings(self._config, self.root)
         items = suite.check(Request(source=source, overrides=overrides, only=only, anew=anew), self.root, settings)
@@ -123,7 +127,9 @@ class ExperimentRunner:
             One plan for each experiment, in order.
 
         Raises:
-            ConfigError: as there. SettingsError: as there. RunNotFound: as there.
+            ConfigError: as there.
+            SettingsError: as there.
+            RunNotFound: as there.
         """
         settings = load_settings(self._config, self.root)
         items = suite.check(Request(source=source, overrides=overrides, only=only, anew=anew), self.root, settings)
@@ -152,7 +158,8 @@ class ExperimentRunner:
             The result, with the trained model.
 
         Raises:
-            ConfigError: the name or a hyperparameter cannot be used. RunRefused: the run directory cannot be used. Exception: whatever
+            ConfigError: the name or a hyperparameter cannot be used.
+            RunRefused: the run directory cannot be used. Exception: whatever
             the model raised.
         """
         settings = load_settings(self._config, self.root)
@@ -185,7 +192,7 @@ class ExperimentRunner:
         return {target.label: registry.create_tracker(target, self.root) for target in settings.tracker}
 
     def _configured_publishers(self, settings: Settings) -> dict[str, PublisherInterface]:
-        return {target.label: registry.create_publisher(target, self.root) for target in settings.publisher}
+        return {target.label: registry.create_publisher(target, self.root, stream=sys.stdout) for target in settings.publisher}
 
 
 def _free_name(results: Path, config: ExperimentConfig, identity: str) -> tuple[ExperimentConfig, RunDirectory, plan.Decision]:

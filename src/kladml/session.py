@@ -7,10 +7,11 @@ import logging
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kladml import durable, ledger, logs, plan, rundir
+from kladml import durable, ledger, logs, plan, registry, rundir
 from kladml.checkpoint import rng
 from kladml.context import RunContext, Stopped
 from kladml.errors import RunRefused
@@ -19,6 +20,7 @@ from kladml.processes import StopRequest
 from kladml.project import find_root
 from kladml.records import FORMAT, RunResult, Status
 from kladml.rundir import RunDirectory
+from kladml.settings import Target, load_settings
 
 if TYPE_CHECKING:
     from kladml.config import ExperimentConfig
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 _EXPORTERS = {"torch": "kladml.integrations.torch", "sklearn": "kladml.integrations.sklearn", "numpy": "kladml.integrations.numpy"}
 
 
-def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest) -> RunResult:
-    """Run one attempt in this process. The caller owns the directory and has opened its log.
+def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest) -> None:
+    """Run one attempt in this process, to its end. The caller owns the directory and has opened its log.
 
     Args:
         experiment: built, not set up.
@@ -37,11 +39,9 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
         launch: run and attempt.
         stop: whether to leave, looked at between steps.
 
-    Returns:
-        The result of a finished run.
-
     Raises:
-        Stopped: the run was asked to leave. BaseException: whatever the user's code raised, after it was put on record.
+        Stopped: the run was asked to leave.
+        BaseException: whatever the user's code raised, after it was put on record.
     """
     started = time.monotonic()
     try:
@@ -57,9 +57,7 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
             context.record("end", {"status": "FINISHED"})
             context.sync()
         save_result(context, "FINISHED")
-        seconds = time.monotonic() - started
-        experiment.logger.info("finished after %.1f s: %s", seconds, directory.path)
-        return ledger.result_of(directory, seconds=seconds)
+        experiment.logger.info("finished after %.1f s: %s", time.monotonic() - started, directory.path)
     except BaseException as error:
         _put_on_record(error, context, experiment.logger)
         raise
@@ -86,6 +84,8 @@ def _work(experiment: Experiment, context: RunContext) -> None:
         rng.restore(context.saved["rng"])
         progress = context.progress
         logger.info("continues from commit %d: %d epochs, %d steps done", context.commit_number, progress.epoch, progress.step)
+        if inputs:
+            context.mark_inexact(f"resumed: the positions and states inside {', '.join(inputs)} are not kept by this version")
     context.saved = None
     experiment.run()
     context.leave_if_asked()
@@ -144,6 +144,7 @@ def save_result(context: RunContext, status: Status, error: BaseException | None
         "best": None if best is None else {"metric": best.metric, "value": rundir.plain_number(best.value), "epoch": best.epoch},
         "epochs": context.progress.epoch,
         "steps": context.progress.step,
+        "inexact_because": list(context.inexact_because),
     }
     _write_result(RunDirectory(context.path), status, summary, error)
 
@@ -158,15 +159,15 @@ def put_failure_on_record(error: Exception, directory: RunDirectory, logger: log
     """
     logger.error("could not begin: %s: %s", type(error).__name__, error, exc_info=error)
     try:
-        _write_result(directory, "FAILED", {"metrics": {}, "best": None, "epochs": 0, "steps": 0}, error)
+        _write_result(directory, "FAILED", {"metrics": {}, "best": None, "epochs": 0, "steps": 0, "inexact_because": []}, error)
     except OSError as failure:
         logger.error("the failure could not be put on record: %s", failure)
 
 
 def _write_result(directory: RunDirectory, status: Status, summary: dict[str, Any], error: BaseException | None) -> None:
     run = directory.read_run()
-    head = {"format": FORMAT, "name": directory.name, "run_id": run["run_id"], "status": status}
-    exact = {"exact": not run["inexact_because"], "inexact_because": run["inexact_because"]}
+    head = {"format": FORMAT, "name": directory.name, "run_id": run["run_id"], "attempt": len(run["attempts"]), "status": status}
+    exact = {"exact": not summary["inexact_because"]}
     failure = None
     if error is not None:
         failure = {"type": type(error).__name__, "message": str(error), "is_os_error": isinstance(error, OSError)}
@@ -204,11 +205,13 @@ def run_alone(experiment: Experiment) -> RunResult:
         Its result; of the earlier run when that finished with the same config.
 
     Raises:
-        RunRefused: the directory holds an interrupted run of another config. RunHeld: another process owns the directory. BaseException:
+        RunRefused: the directory holds an interrupted run of another config.
+        RunHeld: another process owns the directory. BaseException:
         whatever the user's code raised.
     """
     root = find_root(Path.cwd())
-    directory = RunDirectory(root / "results" / experiment.config.name)
+    settings = load_settings(registry.create_config(Target("yaml"), root), root)
+    directory = RunDirectory(root / settings.results / experiment.config.name)
     decision = plan.decide(experiment.config, directory)
     if decision.action == "refuse":
         raise RunRefused(decision.reason)
@@ -249,14 +252,17 @@ def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, st
         The result of a finished run.
 
     Raises:
-        RunHeld: another process owns the directory. BaseException: whatever the user's code raised.
+        RunHeld: another process owns the directory.
+        BaseException: whatever the user's code raised.
     """
+    started = time.monotonic()
     lock = durable.DirectoryLock(directory.path)
     try:
         with logs.in_process(directory.log):
-            result = execute(experiment, directory, launch, stop or StopRequest())
+            execute(experiment, directory, launch, stop or StopRequest())
         ledger.close_attempt(directory, "FINISHED", exit_code=0)
-        return result
+        seconds = time.monotonic() - started
+        return replace(ledger.result_of(directory, seconds=seconds), model=vars(experiment).get("model"))
     except BaseException as error:
         killed = isinstance(error, Stopped | KeyboardInterrupt)
         ledger.close_attempt(directory, "KILLED" if killed else "FAILED", cause=str(error) or type(error).__name__)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kladml import ledger, plan, session
 from kladml.catalog import Catalog, load_catalog
-from kladml.config import ExperimentConfig, read_suite
+from kladml.config import ExperimentConfig, read_suite, suggest
 from kladml.context import Stopped
 from kladml.delivery import Delivery
 from kladml.errors import ConfigError, KladMLError, RunNotFound
@@ -80,7 +80,8 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
         The experiments to run, in order.
 
     Raises:
-        ConfigError: with every fault of every file. RunNotFound: a name in `only` or `anew` is none of the suite's.
+        ConfigError: with every fault of every file.
+        RunNotFound: a name in `only` or `anew` is none of the suite's.
     """
     suite = read_suite(request.source, overrides=request.overrides)
     catalog = load_catalog(root, settings.experiments)
@@ -92,7 +93,10 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
     names = [loaded.config.name for loaded in suite.configs]
     for pattern in [*request.only, *request.anew]:
         if not fnmatch.filter(names, pattern):
-            raise RunNotFound(f"no experiment of this suite is called {pattern!r}; there are: {', '.join(names)}")
+            hint = suggest(pattern, names)
+            raise RunNotFound(
+                f"no experiment of this suite is called {pattern!r}; {f'{hint} ' if hint else ''}There are: {', '.join(names)}"
+            )
     results = root / settings.results
     return [
         _item(loaded.config, loaded.file, catalog, results)
@@ -183,7 +187,9 @@ class SuiteRun:
                 launch = ledger.open_attempt(item.directory, item.config, decision, self._place)
             except (OSError, KladMLError) as error:
                 return Ended(result=_refused(item.directory, f"the run directory cannot be used: {error}"), reason=str(error))
-            yield Started(name=planned.name, attempt=launch.attempt, number=place[0], total=place[1], reason=decision.reason)
+            yield Started(
+                name=planned.name, path=planned.path, attempt=launch.attempt, number=place[0], total=place[1], reason=decision.reason
+            )
             self._delivery.open(item.directory, launch.attempt, self._settings.project, planned.name)
             ending = yield from self._attempt(item, stop)
             self._delivery.close(item.directory, ending.status)

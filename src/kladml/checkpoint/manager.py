@@ -42,7 +42,8 @@ class StateManager:
             Its commit number: 1, 2, … for each name.
 
         Raises:
-            CaptureError: a value of a type that cannot be kept; nothing was saved. OSError: the disk refused; the last good save is
+            CaptureError: a value of a type that cannot be kept; nothing was saved.
+            OSError: the disk refused; the last good save is
             untouched.
         """
         store = self._store(name)

@@ -64,7 +64,8 @@ class CheckpointStore:
             The commit. When this returns, it would survive a power cut.
 
         Raises:
-            CaptureError: a value has no codec; nothing was written. OSError: the disk refused; earlier commits are untouched.
+            CaptureError: a value has no codec; nothing was written.
+            OSError: the disk refused; earlier commits are untouched.
             FileExistsError: another writer took the number.
         """
         files, leaves = codec.encode(state)
@@ -98,7 +99,8 @@ class CheckpointStore:
         """The commit of a number, its manifest checked but not its files.
 
         Raises:
-            CheckpointCorrupt: there is no valid manifest. CheckpointVersion: it was written by a newer version.
+            CheckpointCorrupt: there is no valid manifest.
+            CheckpointVersion: it was written by a newer version.
         """
         path = self.directory / f"{number:08d}"
         try:
@@ -122,7 +124,8 @@ class CheckpointStore:
             The commit and its state, or None when nothing was ever committed.
 
         Raises:
-            CheckpointError: there are complete commits but none can be loaded. CheckpointVersion: the newest was written by a newer
+            CheckpointError: there are complete commits but none can be loaded.
+            CheckpointVersion: the newest was written by a newer
             version.
         """
         reasons = []

@@ -157,8 +157,8 @@ class Checker:
             return value if _fits(value, annotation) else self._wrong(value, annotation, path)
         if isinstance(annotation, type) and isinstance(value, annotation):
             return value
-        if isinstance(annotation, type) and issubclass(annotation, PurePath) and isinstance(value, str):
-            return annotation(value)
+        if isinstance(annotation, type) and issubclass(annotation, PurePath):
+            return annotation(value) if isinstance(value, str) else self._wrong(value, annotation, path)
         return self._converted(value, annotation, path)
 
     def _converted(self, value: Any, annotation: Any, path: Path) -> Any:

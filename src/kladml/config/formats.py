@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from kladml.config.scan import MAX_DEPTH, RepeatedKeys
+from kladml.config.words import printable
 from kladml.records import Fault
 
 # The time that the standard library's parser takes for a dotted key grows with the square of its parts: minutes for a short file.
@@ -87,7 +88,7 @@ def _toml(text: str, file: str) -> Any:
         return tomllib.loads(text)
     except ValueError as error:
         message, line, column = _toml_place(str(error), text)
-        raise Malformed(Fault(file=file, line=line, column=column, message=f"not valid TOML: {message}")) from None
+        raise Malformed(Fault(file=file, line=line, column=column, message=f"not valid TOML: {printable(message)}")) from None
 
 
 def _toml_place(message: str, text: str) -> tuple[str, int | None, int | None]:
@@ -122,7 +123,8 @@ def _yaml(text: str, file: str) -> Any:
     except RecursionError:
         raise
     except Exception as error:  # the loader lets errors of int(), date() and the like through for scalars that only look like one
-        raise Malformed(Fault(file=file, message=f"not usable YAML: {error or type(error).__name__}; put the value in quotes")) from None
+        reason = printable(" ".join(str(error).split())) or type(error).__name__
+        raise Malformed(Fault(file=file, message=f"not usable YAML: {reason}; put the value in quotes")) from None
 
 
 def _yaml_fault(error: Any, text: str, file: str) -> Fault:
@@ -133,10 +135,10 @@ def _yaml_fault(error: Any, text: str, file: str) -> Fault:
         line, column = _place(text, error.position)
         return Fault(file=file, line=line, column=column, message=f"not valid YAML: {error.reason}")
     if not isinstance(error, MarkedYAMLError):
-        return Fault(file=file, message=f"not valid YAML: {str(error).splitlines()[0]}")
+        return Fault(file=file, message=f"not valid YAML: {printable(' '.join(str(error).split()))}")
     mark = error.problem_mark or error.context_mark
     message = f"not valid YAML: {error.problem or error.context}{_yaml_hint(str(error.problem))}"
-    message = " ".join(message.split())
+    message = printable(" ".join(message.split()))
     if not mark:
         return Fault(file=file, message=message)
     return Fault(file=file, line=mark.line + 1, column=mark.column + 1, message=message)

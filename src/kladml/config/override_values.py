@@ -11,7 +11,9 @@ from typing import Any
 from kladml.config.scan import MAX_DEPTH
 
 _INT = re.compile(r"[+-]?(0|[1-9][0-9]*(_[0-9]+)*)")
-_FLOAT = re.compile(r"[+-]?(([0-9]+(_[0-9]+)*)(\.([0-9]+(_[0-9]+)*)?)?|\.[0-9]+(_[0-9]+)*)([eE][+-]?[0-9]+)?|[+-]?(inf|nan)", re.IGNORECASE)
+_DIGITS = r"[0-9]+(?:_[0-9]+)*"
+_EXPONENT = r"[eE][+-]?[0-9]+"
+_FLOAT = re.compile(rf"[+-]?(?:(?:{_DIGITS}\.(?:{_DIGITS})?|\.{_DIGITS})(?:{_EXPONENT})?|{_DIGITS}{_EXPONENT}|(?i:inf|nan))")
 _WORDS = {"true": True, "false": False, "null": None}
 _FUNCTION = re.compile(r"\s*[A-Za-z_]\w*\(.*\)\s*", re.DOTALL)
 _ESCAPED = "\\()[]{}:=, \t"
@@ -68,7 +70,7 @@ class _Reader:
             return self._list(depth)
         if first == "{":
             return self._mapping(depth)
-        if first in ("'", '"') and first:
+        if first in ("'", '"'):
             return self._quoted(first)
         text, escaped = self._bare(",[]{}")
         if closing and not text:
@@ -100,8 +102,9 @@ class _Reader:
 
     def _key(self) -> str:
         quote = self.peek()
-        key = self._quoted(quote) if quote in ("'", '"') and quote else self._bare(",[]{}:")[0]
-        if not key or self.peek() != ":":
+        quoted = quote in ("'", '"')
+        key = self._quoted(quote) if quoted else self._bare(",[]{}:")[0]
+        if (not key and not quoted) or self.peek() != ":":
             raise BadValue("a mapping is written {key: value, other: value}")
         self._position += 1
         return key

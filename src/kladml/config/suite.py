@@ -187,7 +187,7 @@ def _repeated(name: str | None, file: str | None, names: dict[str, str]) -> list
     if name not in names:
         names[name] = here
         return []
-    message = f"the name '{name}' is used already, by {names[name]}; every experiment of a suite needs its own"
+    message = f"the name {name!r} is used already, by {names[name]}; every experiment of a suite needs its own"
     return [Fault(file=file, path="$.name", message=message)]
 
 

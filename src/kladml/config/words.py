@@ -64,7 +64,12 @@ def show(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
     if len(text) > _SHOWN:
         text = text[: _SHOWN - 1] + "…"
-    return f"{text.encode('utf-8', 'backslashreplace').decode()} ({kind(value)})"
+    return f"{printable(text)} ({kind(value)})"
+
+
+def printable(text: str) -> str:
+    """Text on one line that is safe for a terminal: control characters and halves of surrogate pairs are escaped."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
