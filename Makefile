@@ -2,7 +2,7 @@
 # Every path is relative, so that the folder may have any name.
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --quiet
 PYTEST_ARGS ?= -n 2
 
 export PIP_ROOT_USER_ACTION := ignore

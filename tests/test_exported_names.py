@@ -5,13 +5,59 @@ from __future__ import annotations
 import kladml
 from kladml import interfaces
 
-NAMES = """
-Best CaptureError CheckpointCorrupt CheckpointError CheckpointMismatch CheckpointPolicy CheckpointVersion ConfigError ConfigInterface ConfigManager
-ConsolePublisher EnvConfig Experiment ExperimentConfig ExperimentError ExperimentFactory ExperimentRunner Fault InvalidKey JournalError KladMLError
-LocalStorage LocalTracker Logger MemoryStorage MemoryTracker Metric MissingExtra Monitor ObjectNotFound Progress PublisherInterface RegistryError
-RetryPolicy RunContext RunError RunHeld RunNotFound RunRefused RunResult SettingsError StateManager StorageError StorageInterface SuiteResult
-TrackerError TrackerInterface TransientStorageError YamlConfig __version__ register
-""".split()
+NAMES = [
+    "Best",
+    "CaptureError",
+    "CheckpointCorrupt",
+    "CheckpointError",
+    "CheckpointMismatch",
+    "CheckpointPolicy",
+    "CheckpointVersion",
+    "ConfigError",
+    "ConfigInterface",
+    "ConfigManager",
+    "ConsolePublisher",
+    "EnvConfig",
+    "Experiment",
+    "ExperimentConfig",
+    "ExperimentError",
+    "ExperimentFactory",
+    "ExperimentRunner",
+    "Fault",
+    "InvalidKey",
+    "JournalError",
+    "KladMLError",
+    "LocalStorage",
+    "LocalTracker",
+    "Logger",
+    "MemoryStorage",
+    "MemoryTracker",
+    "Metric",
+    "MissingExtra",
+    "Monitor",
+    "ObjectNotFound",
+    "Progress",
+    "PublisherInterface",
+    "RegistryError",
+    "RetryPolicy",
+    "RunContext",
+    "RunError",
+    "RunHeld",
+    "RunNotFound",
+    "RunRefused",
+    "RunResult",
+    "SettingsError",
+    "StateManager",
+    "StorageError",
+    "StorageInterface",
+    "SuiteResult",
+    "TrackerError",
+    "TrackerInterface",
+    "TransientStorageError",
+    "YamlConfig",
+    "__version__",
+    "register",
+]
 
 
 def test_public_names_are_exactly_these() -> None:

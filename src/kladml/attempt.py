@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kladml import durable, ledger, logs, session
-from kladml.catalog import load_catalog
+from kladml.catalog import load_class
 from kladml.config import ExperimentConfig
 from kladml.context import Stopped
 from kladml.errors import KladMLError
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(directory: RunDirectory, run: dict[str, Any], stop: StopRequest) -> int:
     try:
         config = ExperimentConfig(**directory.read_config()["config"])
-        kind = load_catalog(Path(run["root"]), run["experiments"]).get(config.model_type)
+        kind = load_class(Path(run["root"]), run["experiments"], run["module"], config.model_type)
     except Exception as error:
         session.put_failure_on_record(error, directory, Logger.get(directory.name))
         return 1

@@ -147,9 +147,7 @@ def load_catalog(root: Path, folder: str = "experiments") -> Catalog:
     path = root / folder
     failures: dict[str, str] = {}
     if path.is_dir():
-        _forget_other_projects(path)
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))
+        _make_importable(path)
         for name in [path.name, *(module.name for module in pkgutil.walk_packages([str(path)], f"{path.name}.", onerror=lambda _: None))]:
             if _has_failed_parent(name, failures):
                 continue
@@ -159,6 +157,27 @@ def load_catalog(root: Path, folder: str = "experiments") -> Catalog:
     failures |= _load_entry_points()
     importable = frozenset(name for name, kind in _registered.items() if _is_importable(kind, path.name))
     return Catalog(classes=dict(_registered), folder=path, importable=importable, failures=failures)
+
+
+def load_class(root: Path, folder: str, module: str, name: str) -> type[Experiment]:
+    """The class of a name, importing only the module that registers it: what the other experiments need is not loaded.
+
+    Args:
+        root: the project's folder.
+        folder: the folder of experiment classes, relative to it.
+        module: the module.
+        name: the name.
+
+    Returns:
+        The class.
+
+    Raises:
+        RegistryError: the module does not register it any more.
+        Exception: whatever importing the module raises.
+    """
+    _make_importable(root / folder)
+    importlib.import_module(module)
+    return _registered[name] if name in _registered else load_catalog(root, folder).get(name)
 
 
 class ExperimentFactory:
@@ -185,6 +204,12 @@ class ExperimentFactory:
             settings = load_settings(registry.create_config(Target("yaml"), root), root)
             kind = load_catalog(root, settings.experiments).get(config.model_type)
         return kind(config, logger)  # type: ignore[arg-type]
+
+
+def _make_importable(path: Path) -> None:
+    _forget_other_projects(path)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
 
 
 def _forget_other_projects(path: Path) -> None:

@@ -51,7 +51,8 @@ def write_json(path: Path, value: Any) -> None:
         OSError: nothing was replaced.
         ValueError: the value holds NaN or an infinity.
     """
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(path, text.encode(errors="backslashreplace"))  # half a surrogate pair, as in an odd file name, becomes JSON's own escape
 
 
 def write_chunks(path: Path, chunks: Iterable[Buffer]) -> None:
@@ -238,7 +239,8 @@ class DirectoryLock:
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}"
+    beginning = os.fsdecode(os.fsencode(path.name)[:100])  # a name may be as long as the file system allows
+    return path.parent / f".{beginning}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}"
 
 
 @contextmanager

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kladml.config.schema import ExperimentConfig
     from kladml.plan import Decision
     from kladml.rundir import RunDirectory
+    from kladml.settings import Settings
 
 _writing = threading.Lock()
 """`run.json` is changed by the supervisor and by its delivery thread."""
@@ -33,12 +34,25 @@ class Place:
     Attributes:
         root: the project's folder.
         experiments: the folder of experiment classes, relative to it.
+        module: the module that registers the class.
         log_level: lowest level of other libraries' loggers in `log.txt`.
     """
 
     root: Path
-    experiments: str = "experiments"
-    log_level: str = "INFO"
+    experiments: str
+    module: str
+    log_level: str
+
+    @classmethod
+    def of(cls, root: Path, settings: Settings, kind: type) -> Place:
+        """The place of a class in a project.
+
+        Args:
+            root: the project's folder.
+            settings: its settings.
+            kind: the class.
+        """
+        return cls(root=root, experiments=settings.experiments, module=kind.__module__, log_level=settings.log_level)
 
 
 def open_attempt(
@@ -76,7 +90,13 @@ def open_attempt(
         "exit_code": None,
         "cause": None,
     }
-    run |= {"status": "RUNNING", "root": str(place.root), "experiments": place.experiments, "log_level": place.log_level}
+    run |= {
+        "status": "RUNNING",
+        "root": str(place.root),
+        "experiments": place.experiments,
+        "module": place.module,
+        "log_level": place.log_level,
+    }
     run["attempts"] = [*run["attempts"], entry]
     durable.write_json(directory.run, run)
     return to_launch(run)

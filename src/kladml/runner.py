@@ -166,7 +166,7 @@ class ExperimentRunner:
         identity, config = describe_model(model_class, (train_data, eval_data), run_name or experiment_name, hyperparams)
         results = self.root / settings.results
         config, directory, decision = _free_name(results, config, identity)
-        launch = ledger.open_attempt(directory, config, decision, Place(root=self.root, log_level=settings.log_level), identity)
+        launch = ledger.open_attempt(directory, config, decision, Place.of(self.root, settings, model_class), identity)
         experiment = ModelExperiment.of(config, model_class, train_data, eval_data)
         delivery = Delivery(self._outside(settings))
         delivery.open(directory, launch.attempt, experiment_name, config.name)

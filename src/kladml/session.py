@@ -218,7 +218,8 @@ def run_alone(experiment: Experiment) -> RunResult:
     if decision.action == "skip":
         experiment.logger.info("%s: %s", experiment.config.name, decision.reason)
         return ledger.result_of(directory, action="skipped")
-    return run_here(experiment, directory, ledger.open_attempt(directory, experiment.config, decision, ledger.Place(root=root)))
+    place = ledger.Place.of(root, settings, type(experiment))
+    return run_here(experiment, directory, ledger.open_attempt(directory, experiment.config, decision, place))
 
 
 def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirectory) -> Experiment:

@@ -145,8 +145,7 @@ class SuiteRun:
             delivery: the carrier to trackers, publishers and storage.
             level: the lowest level of log lines to report.
         """
-        self._place = Place(root=root, experiments=settings.experiments, log_level=settings.log_level)
-        self._settings, self._delivery, self._level = settings, delivery, level
+        self._root, self._settings, self._delivery, self._level = root, settings, delivery, level
         self._abort = False
 
     def events(self, items: Sequence[Item], anew: Collection[str] = ()) -> Generator[Event, None, SuiteResult]:
@@ -184,7 +183,7 @@ class SuiteRun:
         while True:
             attempts += 1
             try:
-                launch = ledger.open_attempt(item.directory, item.config, decision, self._place)
+                launch = ledger.open_attempt(item.directory, item.config, decision, Place.of(self._root, self._settings, item.kind))
             except (OSError, KladMLError) as error:
                 return Ended(result=_refused(item.directory, f"the run directory cannot be used: {error}"), reason=str(error))
             yield Started(
@@ -202,10 +201,10 @@ class SuiteRun:
 
     def _attempt(self, item: Item, stop: StopRequest) -> Generator[Event, None, Ending]:
         if not item.in_process and self._settings.isolation == "process":
-            return (yield from run_attempt(item.directory, item.config, self._place, stop, self._level))
+            return (yield from run_attempt(item.directory, item.config, self._root, stop, self._level))
         if item.in_process and self._settings.isolation == "process":
             _log.info("%s: its class %s is defined in this program, so it runs in this process", item.config.name, item.kind.__qualname__)
-        return _attempt_here(item, self._place.root, stop)
+        return _attempt_here(item, self._root, stop)
 
     def _tries_again(self, item: Item, ending: Ending, attempts: int) -> bool:
         policy = item.config.on_failure

@@ -16,7 +16,6 @@ from kladml import heartbeat, ledger
 from kladml.attempt import PARENT, STOPPED
 from kladml.config import ExperimentConfig
 from kladml.events import Output, Progressed
-from kladml.ledger import Place
 from kladml.logs import Tail
 from kladml.processes import StopRequest
 from kladml.records import Status
@@ -42,14 +41,14 @@ class Ending:
 
 
 def run_attempt(
-    directory: RunDirectory, config: ExperimentConfig, place: Place, stop: StopRequest, level: str
+    directory: RunDirectory, config: ExperimentConfig, root: Path, stop: StopRequest, level: str
 ) -> Generator[Output | Progressed, None, Ending]:
     """Run the attempt that was opened last, and wait for its end.
 
     Args:
         directory: the run directory.
         config: its config.
-        place: where the code is.
+        root: the project's folder, in which the process works.
         stop: whether to leave.
         level: the lowest level of log lines to pass on.
 
@@ -60,7 +59,7 @@ def run_attempt(
         How it ended, recorded in `run.json` already.
     """
     tail = Tail(directory.log, level)
-    with _process(directory, config, place) as process:
+    with _process(directory, config, root) as process:
         ledger.note_process(directory, process.pid)
         watch = _Watch(process, stop, config.timeout_s)
         last: heartbeat.Beat | None = None
@@ -122,12 +121,12 @@ class _Watch:
 
 
 @contextmanager
-def _process(directory: RunDirectory, config: ExperimentConfig, place: Place) -> Iterator[subprocess.Popen[bytes]]:
+def _process(directory: RunDirectory, config: ExperimentConfig, root: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The attempt's process, in a group of its own so that a Ctrl-C on the terminal reaches it through us only."""
     command = [sys.executable, "-m", "kladml.attempt", str(directory.path)]
     with directory.log.open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=place.root, env=_environment(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+            command, cwd=root, env=_environment(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
         )
     try:
         yield process

@@ -21,6 +21,8 @@ from kladml.errors import CaptureError, CheckpointCorrupt
 
 STRUCTURE = "state.json"
 ARRAYS = "arrays.safetensors"
+_RESERVED = "__metadata__"
+"""No array may have this name: the safetensors format has another use for it."""
 
 _INTEGRATIONS = {
     "numpy": "kladml.integrations.numpy",
@@ -97,11 +99,11 @@ class Encoder:
         Returns:
             The name under which the decoder finds it.
         """
-        self.arrays[path] = array
         digest = sha256(f"{array.dtype}{list(array.shape)}".encode())
         digest.update(array.data)
-        self.leaves[path] = digest.hexdigest()
-        return path
+        name = self._leaf(path, digest.hexdigest())
+        self.arrays[name] = array
+        return name
 
     def file(self, data: bytes, path: str, suffix: str) -> str:
         """Put a file aside.
@@ -116,7 +118,7 @@ class Encoder:
         """
         name = f"object-{len(self.files)}{suffix}"
         self.files[name] = data
-        self.leaves[path] = sha256(data).hexdigest()
+        self._leaf(path, sha256(data).hexdigest())
         return name
 
     def to_files(self, structure: Any) -> dict[str, bytes]:
@@ -128,16 +130,17 @@ class Encoder:
         Returns:
             File names to contents.
         """
-        files = {STRUCTURE: json.dumps(structure, indent=1, ensure_ascii=False, allow_nan=False).encode(), **self.files}
+        text = json.dumps(structure, indent=1, ensure_ascii=False, allow_nan=False)
+        files = {STRUCTURE: text.encode(errors="backslashreplace"), **self.files}
         if self.arrays:
             files[ARRAYS] = _to_safetensors(self.arrays)
         return files
 
     def _encode_dict(self, value: dict[Any, Any], path: str) -> Any:
-        keys = list(value)
-        if type(value) is dict and all(type(key) is str for key in keys) and "$" not in value:
-            return {key: self.encode(item, f"{path}.{key}") for key, item in value.items()}
-        pairs = [[self.encode(key, f"{path}.keys.{key}"), self.encode(item, f"{path}.{key}")] for key, item in value.items()]
+        below = f"{path}." if path else ""
+        if type(value) is dict and all(type(key) is str for key in value) and "$" not in value:
+            return {key: self.encode(item, f"{below}{key}") for key, item in value.items()}
+        pairs = [[self.encode(key, f"{below}keys.{key}"), self.encode(item, f"{below}{key}")] for key, item in value.items()]
         return {"$": "ordered" if type(value).__name__ == "OrderedDict" else "dict", "items": pairs}
 
     def _encode_leaf(self, value: Any, path: str) -> Any:
@@ -154,8 +157,16 @@ class Encoder:
                 f"setup() and "
                 "name it in `inputs`, or give the experiment get_state() and restore()."
             )
-        self.leaves[path] = sha256(json.dumps(node).encode()).hexdigest()
+        self._leaf(path, sha256(json.dumps(node).encode()).hexdigest())
         return node
+
+    def _leaf(self, path: str, digest: str) -> str:
+        """Keep a digest under a name that nothing else has: the keys `a.b` and `a`, `b` give one path, as do 1 and "1"."""
+        name = path.encode(errors="backslashreplace").decode()
+        while name in self.leaves or name == _RESERVED:
+            name += "'"
+        self.leaves[name] = digest
+        return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +227,7 @@ def encode(state: Any) -> tuple[dict[str, bytes], dict[str, str]]:
         CaptureError: no codec knows the type of a value.
     """
     encoder = Encoder()
-    structure = {key: encoder.encode(value, key) for key, value in state.items()}
-    return encoder.to_files(structure), encoder.leaves
+    return encoder.to_files(encoder.encode(dict(state), "")), encoder.leaves
 
 
 def decode(files: Mapping[str, bytes]) -> Any:

@@ -18,7 +18,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 class StateManager:
     """Keeps states by name. A save is there as a whole and survives a power cut, or the one before it is still there.
 
-    Arrays are kept in the safetensors format, everything else as JSON; nothing is ever unpickled.
+    Arrays are kept in the safetensors format, everything else as JSON; nothing is ever unpickled. One process saves under a name at a time;
+    a save removes what a killed one left.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int = 2) -> None:
@@ -47,6 +48,7 @@ class StateManager:
             untouched.
         """
         store = self._store(name)
+        store.sweep()
         commit = store.commit(state)
         store.prune(self._keep)
         return commit.number
