@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     logs.RotatingLog(directory.log, level=run["log_level"])
     faulthandler.enable()
     leave_signals_to_parent()
-    with StopRequest(second="die") as stop:
+    with StopRequest(second="die", afterwards="ignore") as stop:
         status = _run(directory, run, stop)
     lock.close()
     return status
@@ -63,7 +63,7 @@ def _run(directory: RunDirectory, run: dict[str, Any], stop: StopRequest) -> int
     try:
         config = ExperimentConfig(**directory.read_config()["config"])
         kind = load_class(Path(run["root"]), run["experiments"], run["module"], config.model_type)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         session.put_failure_on_record(error, directory, Logger.get(directory.name))
         return 1
     try:

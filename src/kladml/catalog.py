@@ -17,9 +17,11 @@ from kladml.errors import RegistryError
 from kladml.experiment import Experiment, check_class
 from kladml.project import find_root
 from kladml.records import Fault
+from kladml.session import construct
 from kladml.settings import Target, load_settings
 
 if TYPE_CHECKING:
+    import logging
     from importlib.metadata import EntryPoint
 
 Class = TypeVar("Class", bound=type[Experiment])
@@ -184,7 +186,7 @@ class ExperimentFactory:
     """Builds experiments from configs."""
 
     @staticmethod
-    def create(config: ExperimentConfig, logger: object = None) -> Experiment:
+    def create(config: ExperimentConfig, logger: logging.Logger | None = None) -> Experiment:
         """An experiment of the class that the config names.
 
         Args:
@@ -203,7 +205,7 @@ class ExperimentFactory:
             root = find_root(Path.cwd())
             settings = load_settings(registry.create_config(Target("yaml"), root), root)
             kind = load_catalog(root, settings.experiments).get(config.model_type)
-        return kind(config, logger)  # type: ignore[arg-type]
+        return construct(kind, config, logger)
 
 
 def _make_importable(path: Path) -> None:

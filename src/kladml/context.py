@@ -202,8 +202,7 @@ class RunContext:
             ExperimentError: key, value or step is none of these.
             OSError: the disk refused.
         """
-        if type(key) is not str or not key:
-            raise ExperimentError(f"a metric's key is a text that is not empty, found {key!r}")
+        _check_key(key)
         if step is not None and type(step) is not int:
             raise ExperimentError(f"the step of metric {key!r} is {step!r}; a step is an int, or None for the run's own")
         self._journal.metric(key, to_number(key, value), self._epoch, self.step if step is None else step, volatile=volatile)
@@ -287,7 +286,7 @@ class RunContext:
         self._done = Progress(epoch=self._epoch, step=self._done.step)
         best = self._watch.update(numbers, self._epoch)
         if best:
-            self._best_commit = self.commit_number + 1
+            self._best_commit = self._store.next_number()
         self.record("epoch", {"epochs": self.config.epochs, "keys": list(numbers), "best": best})
         shown = ", ".join(f"{key}={value:.6g}" for key, value in numbers.items())
         self._logger.info("epoch %d/%d: %s%s", self._epoch, self.config.epochs, shown or "no metrics", " (best)" if best else "")
@@ -306,12 +305,15 @@ class RunContext:
             state: the experiment's own state.
 
         Returns:
-            The commit, or None when nothing was completed since the last one.
+            The commit, or None when nothing was completed since the last one, or an epoch is under way.
 
         Raises:
             CaptureError: a value cannot be kept.
             OSError: the disk refused; the last commit is untouched.
         """
+        if self._epoch > self._done.epoch:
+            self._logger.warning("not saved in the middle of epoch %d: a run continues from the end of an epoch", self._epoch)
+            return None
         progress = asdict(self._done)
         if self._last is not None and self._last.info["progress"] == progress:
             return None
@@ -348,6 +350,8 @@ class RunContext:
 
     def _merge(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         means = self._means.take()
+        for key in (*means, *metrics):
+            _check_key(key)
         twice = sorted(set(means) & set(metrics))
         if twice:
             raise ExperimentError(f"metric {twice[0]!r} was given to mean() and returned as well; do one of the two")
@@ -381,6 +385,11 @@ class RunContext:
             time=time.time(),
         )
         self._heart.beat(beat)
+
+
+def _check_key(key: object) -> None:
+    if type(key) is not str or not key:
+        raise ExperimentError(f"a metric's key is a text that is not empty, found {key!r}")
 
 
 def _length(loader: object) -> int | None:

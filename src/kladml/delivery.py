@@ -107,7 +107,7 @@ class Delivery:
     def _open(self, directory: RunDirectory, attempt: int, experiment_name: str, run_name: str) -> None:
         feed = _Feed(directory, attempt)
         trackers = [_TrackerMirror(name, one, directory, (experiment_name, run_name)) for name, one in self._outside.trackers.items()]
-        publishers = [_PublisherMirror(name, one, run_name) for name, one in self._outside.publishers.items()]
+        publishers = [_PublisherMirror(name, one, run_name, attempt) for name, one in self._outside.publishers.items()]
         self._feed, self._mirrors = feed, [*trackers, *publishers]
 
     def _carry(self) -> None:
@@ -193,17 +193,17 @@ class _TrackerMirror:
 class _PublisherMirror:
     """One publisher's side of one run: what this attempt does, one message an epoch."""
 
-    def __init__(self, name: str, publisher: PublisherInterface, run_name: str) -> None:
+    def __init__(self, name: str, publisher: PublisherInterface, run_name: str, attempt: int) -> None:
         self.name, self.failed = f"publisher {name}", False
-        self._publisher, self._run_name = publisher, run_name
+        self._publisher, self._run_name, self._attempt = publisher, run_name, attempt
         self._metrics: dict[str, float] = {}
         self._live = False
 
     def take(self, records: Sequence[Record]) -> None:
         for record in records:
-            if record.kind == "attempt":
+            if _announces(record, self._attempt):
                 self._live, self._metrics = True, {}
-                self._publisher.publish("run", {"name": self._run_name, "event": "started", "attempt": record.payload["attempt"]})
+                self._publisher.publish("run", {"name": self._run_name, "event": "started", "attempt": self._attempt})
             elif record.kind == "metric":
                 metric = journal.to_metric(record)
                 self._metrics[metric.key] = metric.value

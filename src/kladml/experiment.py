@@ -156,9 +156,9 @@ class Experiment:
         return True
 
     def save_results(self) -> None:
-        """Write `result.json`. The framework does it at the end of every run; there is no need to call this."""
+        """Write `result.json` as it would be now. The framework writes it at the end of every run; there is no need to call this."""
         if self.context is not None:
-            session.save_result(self.context, "FINISHED")
+            session.save_result(self.context, "RUNNING")
 
     @property
     @final

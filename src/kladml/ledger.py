@@ -189,6 +189,11 @@ def result_of(directory: RunDirectory, *, action: Action = "ran", seconds: float
     )
 
 
+def has_finished(directory: RunDirectory) -> bool:
+    """Whether the attempt that was opened last wrote its result: whatever its process died of later, the run is complete."""
+    return _latest_result(directory, directory.read_run()).get("status") == "FINISHED"
+
+
 def committed_progress(directory: RunDirectory) -> dict[str, int]:
     """Epochs and steps that the newest commit holds, for a run that could not write its result.
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from types import FrameType, TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -23,16 +23,18 @@ class StopRequest:
         second: what a second one does: `note` it, `raise` KeyboardInterrupt, or `die` of it at once.
     """
 
-    def __init__(self, second: Literal["note", "raise", "die"] = "note") -> None:
+    def __init__(self, second: Literal["note", "raise", "die"] = "note", afterwards: Literal["restore", "ignore"] = "restore") -> None:
         """Nothing was asked yet.
 
         Args:
             second: what a second signal does.
+            afterwards: `restore` the earlier handlers, or `ignore` the signals, since nothing is left to interrupt.
         """
         self.signal: str | None = None
         self.urgent = False
         self.second = second
-        self._before: dict[int, object] = {}
+        self._afterwards = afterwards
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         """Install the handlers."""
@@ -41,9 +43,12 @@ class StopRequest:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Put the earlier handlers back."""
+        """Put the earlier handlers back, or ignore the signals."""
+        if self._afterwards == "ignore":
+            _ignore_signals()
+            return
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import os
 import sys
@@ -135,7 +136,7 @@ def save_result(context: RunContext, status: Status, error: BaseException | None
 
     Args:
         context: the run.
-        status: FINISHED, FAILED or KILLED.
+        status: FINISHED, FAILED, KILLED, or RUNNING in the middle.
         error: what ended the run, if it failed.
     """
     best = context.best
@@ -149,7 +150,7 @@ def save_result(context: RunContext, status: Status, error: BaseException | None
     _write_result(RunDirectory(context.path), status, summary, error)
 
 
-def put_failure_on_record(error: Exception, directory: RunDirectory, logger: logging.Logger) -> None:
+def put_failure_on_record(error: BaseException, directory: RunDirectory, logger: logging.Logger) -> None:
     """Say in the log and in `result.json` why an attempt could not begin.
 
     Args:
@@ -234,10 +235,34 @@ def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirect
         Exception: whatever the class raised.
     """
     try:
-        return kind(config)
+        return construct(kind, config)
     except Exception as error:
         put_failure_on_record(error, directory, logs.Logger.get(directory.name))
         raise
+
+
+def construct(kind: type[Experiment], config: ExperimentConfig, logger: logging.Logger | None = None) -> Experiment:
+    """Build an experiment, whether or not its `__init__` takes a logger.
+
+    Args:
+        kind: the class.
+        config: its config.
+        logger: where the experiment logs; by default the logger of the config's name.
+
+    Returns:
+        The experiment, not set up yet.
+
+    Raises:
+        Exception: whatever the class raised.
+    """
+    logger = logger if logger is not None else logs.Logger.get(config.name)
+    try:
+        inspect.signature(kind).bind(config, logger)
+    except TypeError:
+        experiment = kind(config)
+        experiment.logger = logger
+        return experiment
+    return kind(config, logger)
 
 
 def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest | None = None) -> RunResult:

@@ -197,7 +197,11 @@ class SuiteRun:
             decision = plan.decide(item.config, item.directory)
         if ending.status == "FAILED" and item.config.on_failure == "abort":
             self._abort = True
-        return Ended(result=ledger.result_of(item.directory, seconds=time.monotonic() - begun, error=ending.cause))
+        return Ended(
+            result=ledger.result_of(
+                item.directory, seconds=time.monotonic() - begun, error=None if ending.status == "FINISHED" else ending.cause
+            )
+        )
 
     def _attempt(self, item: Item, stop: StopRequest) -> Generator[Event, None, Ending]:
         if not item.in_process and self._settings.isolation == "process":

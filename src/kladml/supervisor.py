@@ -70,7 +70,7 @@ def run_attempt(
                 last = beat
                 yield Progressed(name=directory.name, beat=beat)
         yield from _output(directory, tail.read(final=True))
-    ending = watch.ending()
+    ending = _with_result(directory, watch.ending())
     ledger.close_attempt(directory, ending.status, exit_code=ending.exit_code, cause=ending.cause)
     return ending
 
@@ -109,8 +109,6 @@ class _Watch:
 
     def ending(self) -> Ending:
         code = self._process.returncode
-        if code == 0:
-            return Ending(status="FINISHED", exit_code=0)
         if self._asked is not None:
             return Ending(status="FAILED" if self._asked.startswith("timeout") else "KILLED", exit_code=code, cause=self._asked)
         if code == STOPPED:
@@ -118,6 +116,14 @@ class _Watch:
         if code < 0:
             return Ending(status="FAILED", exit_code=code, cause=f"its process was ended by {signal.Signals(-code).name}")
         return Ending(status="FAILED", exit_code=code, cause=None if code == 1 else f"its process ended with exit code {code}")
+
+
+def _with_result(directory: RunDirectory, ending: Ending) -> Ending:
+    """The written result decides whether a run is complete: a process may die after it, and end without complaint before it."""
+    if not ledger.has_finished(directory):
+        return ending
+    after = "" if ending.exit_code == 0 else f"finished; after that, {ending.cause or 'its process ended with exit code 1'}"
+    return Ending(status="FINISHED", exit_code=ending.exit_code, cause=after or None)
 
 
 @contextmanager

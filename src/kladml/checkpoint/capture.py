@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 from kladml.checkpoint import codec
 from kladml.errors import CheckpointMismatch
 
-_STATEFUL = "state_dict"
+_STATEFUL = "state_dict()"
+"""The only key of what is kept of an object with that method; no word that a user's own dict is likely to hold."""
 
 
 @runtime_checkable
@@ -73,13 +74,25 @@ def restore(live: Any, saved: Any, path: str) -> Any:
         return live
     if type(live) is tuple and type(saved) is tuple and len(live) == len(saved):
         return tuple(restore(one, other, f"{path}.{index}") for index, (one, other) in enumerate(zip(live, saved, strict=True)))
-    if type(live) is dict and type(saved) is dict:
+    if isinstance(live, dict) and isinstance(saved, dict):
         filled = {key: restore(live.get(key), item, f"{path}.{key}") for key, item in saved.items()}
         live.clear()
         live.update(filled)
         return live
+    _refuse_unbuilt(saved, path)
     library = codec.integration(saved)
     return saved if library is None else library.restore(live, saved)
+
+
+def _refuse_unbuilt(saved: Any, path: str) -> None:
+    if isinstance(saved, dict) and set(saved) == {_STATEFUL}:
+        raise CheckpointMismatch(
+            f"the checkpoint holds the state of an object for {path}, but setup() built none with load_state_dict() there. Build it in "
+            "setup(), which runs in every attempt, or start the experiment anew."
+        )
+    items = saved.items() if isinstance(saved, dict) else enumerate(saved) if type(saved) in (list, tuple) else ()
+    for name, item in items:
+        _refuse_unbuilt(item, f"{path}.{name}")
 
 
 def _load(live: Stateful, saved: Any, path: str) -> Stateful:

@@ -69,7 +69,7 @@ class CheckpointStore:
             FileExistsError: another writer took the number.
         """
         files, leaves = codec.encode(state)
-        number = max(self._folders(), default=0) + 1
+        number = self.next_number()
         path = self.directory / f"{number:08d}"
         durable.make_directory(self.directory)
         durable.create_directory(path)
@@ -142,6 +142,10 @@ class CheckpointStore:
                 f"none of the commits in {self.directory} can be loaded: {reasons[0]}. Restore the folder from a copy, or start anew."
             )
         return None
+
+    def next_number(self) -> int:
+        """The number that the next commit gets."""
+        return max(self._folders(), default=0) + 1
 
     def numbers(self) -> list[int]:
         """Numbers of the folders that have a manifest, ascending."""
