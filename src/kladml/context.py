@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kladml import durable, rundir
+from kladml import durable
 from kladml.artifacts import keep
 from kladml.checkpoint import rng
-from kladml.checkpoint.store import CheckpointStore, Commit
+from kladml.commits import Commits
 from kladml.errors import ExperimentError
 from kladml.heartbeat import Beat, Heart
-from kladml.journal import Journal, Position
+from kladml.journal import Journal
 from kladml.monitor import Means, Watch, to_number
 from kladml.records import Best, Progress
 
@@ -96,25 +96,21 @@ class RunContext:
         self._metrics: dict[str, float] = {}
         self._inexact = dict.fromkeys(launch.inexact_because)
         self._done = Progress()
-        self._epoch = self._batch = self._best_commit = 0
+        self._epoch = self._batch = 0
         self._batches: int | None = None
         self._inside = False
         durable.sweep(self.path)
-        self._store = CheckpointStore(directory.checkpoints)
-        self._store.sweep()
-        found = self._store.latest()
-        self._last: Commit | None = None if found is None else found[0]
-        self.saved: Any = None if found is None else found[1]
+        self._commits = Commits(directory.checkpoints, config.checkpoint)
+        self.saved: Any = self._commits.open()
         self._heart = Heart(directory.heartbeat)
         self._journal = self._open_journal(directory)
         self._beat()
 
     def _open_journal(self, directory: RunDirectory) -> Journal:
         aside = self.path / f"journal.rolled-back-{self.attempt}"
-        position = Position() if self._last is None else Position(**self._last.info["journal"])
-        journal = Journal(directory.journal, position, aside=aside)
-        if self._last is None:
-            journal.append("params", flatten(self.config.to_dict()))
+        journal = Journal(directory.journal, self._commits.position, aside=aside)
+        if self.saved is None:
+            journal.append("params", self.config.to_dict())
         else:
             self._restore_loop(self.saved["loop"])
         journal.append("attempt", {"attempt": self.attempt, "run_id": self.run_id, "from_commit": self.commit_number})
@@ -153,7 +149,7 @@ class RunContext:
     @property
     def commit_number(self) -> int:
         """Number of the newest commit; 0 before the first."""
-        return 0 if self._last is None else self._last.number
+        return self._commits.number
 
     @property
     def should_stop_early(self) -> bool:
@@ -286,7 +282,7 @@ class RunContext:
         self._done = Progress(epoch=self._epoch, step=self._done.step)
         best = self._watch.update(numbers, self._epoch)
         if best:
-            self._best_commit = self._store.next_number()
+            self._commits.mark_best()
         self.record("epoch", {"epochs": self.config.epochs, "keys": list(numbers), "best": best})
         shown = ", ".join(f"{key}={value:.6g}" for key, value in numbers.items())
         self._logger.info("epoch %d/%d: %s%s", self._epoch, self.config.epochs, shown or "no metrics", " (best)" if best else "")
@@ -295,40 +291,25 @@ class RunContext:
 
     def is_commit_due(self) -> bool:
         """Whether the epoch that just ended is to be committed: its turn has come, it is the best, or it is the last."""
-        turn = self._done.epoch % self.config.checkpoint.every_epochs == 0
-        return turn or self._best_commit > self.commit_number or self._done.epoch >= self.config.epochs or self.should_stop_early
+        last = self._done.epoch >= self.config.epochs or self.should_stop_early
+        return last or self._commits.is_due(self._done.epoch)
 
-    def commit(self, state: Mapping[str, Any]) -> Commit | None:
-        """Make the present state durable, unless it is so already.
+    def commit(self, state: Mapping[str, Any]) -> None:
+        """Make the present state durable, unless nothing was completed since the last commit.
 
         Args:
             state: the experiment's own state.
-
-        Returns:
-            The commit, or None when nothing was completed since the last one, or an epoch is under way.
 
         Raises:
             CaptureError: a value cannot be kept.
             OSError: the disk refused; the last commit is untouched.
         """
-        if self._epoch > self._done.epoch:
-            self._logger.warning("not saved in the middle of epoch %d: a run continues from the end of an epoch", self._epoch)
-            return None
-        progress = asdict(self._done)
-        if self._last is not None and self._last.info["progress"] == progress:
-            return None
-        info = {
-            "run_id": self.run_id,
-            "attempt": self.attempt,
-            "time": rundir.now(),
-            "progress": progress,
-            "journal": asdict(self._journal.sync()),
-        }
-        self._last = self._store.commit({"experiment": state, "rng": rng.capture(), "loop": self._loop_state()}, info)
-        self._store.prune(self.config.checkpoint.keep, {self._best_commit})
-        self.record("commit", {"number": self._last.number})
-        self._logger.debug("commit %d: epoch %d, step %d", self._last.number, self._done.epoch, self._done.step)
-        return self._last
+        if self._commits.progress == self._done:
+            return
+        whole = {"experiment": state, "rng": rng.capture(), "loop": self._loop_state()}
+        number = self._commits.commit(whole, {"run_id": self.run_id, "attempt": self.attempt}, self._done, self._journal.sync())
+        self.record("commit", {"number": number})
+        self._logger.debug("commit %d: epoch %d, step %d", number, self._done.epoch, self._done.step)
 
     def leave_if_asked(self) -> None:
         """A boundary: leave here when the run was asked to.
@@ -362,7 +343,7 @@ class RunContext:
             "progress": asdict(self._done),
             "metrics": dict(self._metrics),
             "watch": self._watch.get_state(),
-            "best_commit": self._best_commit,
+            "best_commit": self._commits.best,
             "inexact_because": list(self._inexact),
         }
 
@@ -371,7 +352,7 @@ class RunContext:
         self._epoch = self._done.epoch
         self._metrics = dict(state["metrics"])
         self._watch.restore(state["watch"])
-        self._best_commit = state["best_commit"]
+        self._commits.best = state["best_commit"]
         self._inexact.update(dict.fromkeys(state["inexact_because"]))
 
     def _beat(self) -> None:
@@ -398,22 +379,3 @@ def _length(loader: object) -> int | None:
         return len(loader) if isinstance(loader, Sized) else None
     except TypeError:
         return None
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names, the way trackers take params.
-
-    Args:
-        tree: what to flatten.
-        prefix: what every name starts with.
-
-    Returns:
-        Dotted names to values.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -16,7 +16,7 @@ from kladml.interfaces.publisher import PublisherInterface
 from kladml.interfaces.storage import StorageInterface
 from kladml.interfaces.tracker import SupportsBatches, SupportsResume, SupportsTags, TrackerInterface
 from kladml.journal import Record
-from kladml.records import Metric, Status
+from kladml.records import Metric, Status, flatten
 from kladml.rundir import RunDirectory
 
 _EVERY_S = 0.5
@@ -163,7 +163,7 @@ class _TrackerMirror:
             self._start()
         for record in records:
             if record.kind == "params":
-                self._tracker.log_params(dict(record.payload))
+                self._tracker.log_params(flatten(record.payload))
         self._log([journal.to_metric(record) for record in records if record.kind == "metric"])
 
     def end(self, status: Status) -> None:

@@ -169,7 +169,7 @@ def result_of(directory: RunDirectory, *, action: Action = "ran", seconds: float
         The result.
     """
     run = directory.read_run()
-    result = _latest_result(directory, run)
+    result = latest_result(directory, run)
     progress = {"epoch": result["epochs"], "step": result["steps"]} if result else committed_progress(directory)
     failure = result.get("error") if run["status"] != "FINISHED" else None
     best = result.get("best")
@@ -191,7 +191,7 @@ def result_of(directory: RunDirectory, *, action: Action = "ran", seconds: float
 
 def has_finished(directory: RunDirectory) -> bool:
     """Whether the attempt that was opened last wrote its result: whatever its process died of later, the run is complete."""
-    return _latest_result(directory, directory.read_run()).get("status") == "FINISHED"
+    return latest_result(directory).get("status") == "FINISHED"
 
 
 def committed_progress(directory: RunDirectory) -> dict[str, int]:
@@ -210,8 +210,14 @@ def committed_progress(directory: RunDirectory) -> dict[str, int]:
     return {"epoch": 0, "step": 0}
 
 
-def _latest_result(directory: RunDirectory, run: Mapping[str, Any]) -> dict[str, Any]:
-    """What the last attempt wrote; empty when it was killed before it could, whatever an earlier one left."""
+def latest_result(directory: RunDirectory, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the last attempt wrote; empty when it was killed before it could, whatever an earlier one left.
+
+    Args:
+        directory: the run directory.
+        run: the content of `run.json`, when the caller has read it already.
+    """
+    run = directory.read_run() if run is None else run
     result = directory.read_result()
     return result if result is not None and result["attempt"] == len(run["attempts"]) else {}
 
@@ -235,7 +241,7 @@ def _change_attempt(directory: RunDirectory, changes: Mapping[str, Any], status:
         run = directory.read_run()
         run["attempts"][-1] |= changes
         if status is not None:
-            found = _latest_result(directory, run).get("inexact_because", [])
+            found = latest_result(directory, run).get("inexact_because", [])
             because = list(dict.fromkeys([*run["inexact_because"], *found]))
             run |= {"status": status, "exact": not because, "inexact_because": because}
         durable.write_json(directory.run, run)

@@ -150,3 +150,22 @@ class SuiteResult:
         if any(result.status == "KILLED" for result in self.results):
             return 75
         return 0 if all(result.status == "FINISHED" for result in self.results) else 1
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names, the way trackers take params.
+
+    Args:
+        tree: what to flatten.
+        prefix: what every name starts with.
+
+    Returns:
+        Dotted names to values.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

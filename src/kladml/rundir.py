@@ -79,7 +79,7 @@ class RunDirectory:
             RunError: it is missing or damaged.
             CheckpointVersion: it was written by a newer version.
         """
-        return read_json(self.run)
+        return read_json(self.run, ("run_id", "status", "created", "inexact_because", "trackers", "attempts"))
 
     def read_config(self) -> dict[str, Any]:
         """Content of config.json; the keys `digest` and `config` matter.
@@ -88,7 +88,7 @@ class RunDirectory:
             RunError: it is missing or damaged.
             CheckpointVersion: it was written by a newer version.
         """
-        return read_json(self.config)
+        return read_json(self.config, ("digest", "config"))
 
     def read_result(self) -> dict[str, Any] | None:
         """Content of result.json, or None when the run has not ended.
@@ -97,7 +97,8 @@ class RunDirectory:
             RunError: it is damaged.
             CheckpointVersion: it was written by a newer version.
         """
-        return read_json(self.result) if self.result.exists() else None
+        keys = ("run_id", "attempt", "status", "metrics", "best", "epochs", "steps", "inexact_because", "error")
+        return read_json(self.result, keys) if self.result.exists() else None
 
     def is_held(self) -> bool:
         """Whether a living process owns the directory."""
@@ -108,17 +109,18 @@ class RunDirectory:
         return False
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """Read one of our own JSON files.
 
     Args:
         path: the file.
+        keys: what it must hold.
 
     Returns:
         Its content, an object.
 
     Raises:
-        RunError: the file is missing, or does not hold a JSON object.
+        RunError: the file is missing, does not hold a JSON object, or lacks a key.
         CheckpointVersion: it was written by a newer version.
     """
     try:
@@ -134,6 +136,9 @@ def read_json(path: Path) -> dict[str, Any]:
     found = content.get("format")
     if not isinstance(found, int) or found > FORMAT:
         raise CheckpointVersion(f"{path} has format {found!r}; this version reads up to {FORMAT}. Upgrade kladml to go on with this run.")
+    lacking = [key for key in keys if key not in content]
+    if lacking:
+        raise RunError(f"{path} lacks {', '.join(lacking)}. Restore it from a copy, or remove the folder to start this experiment anew.")
     return content
 
 

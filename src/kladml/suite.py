@@ -166,7 +166,10 @@ class SuiteRun:
             for number, item in enumerate(items, 1):
                 if stop.signal is not None or self._abort:
                     break
-                ended = yield from self._run_item(item, plan_item(item, anew), (number, len(items)), stop)
+                try:
+                    ended = yield from self._run_item(item, plan_item(item, anew), (number, len(items)), stop)
+                except (OSError, KladMLError) as error:
+                    ended = Ended(result=_refused(item.directory, f"the run directory cannot be used: {error}"), reason=str(error))
                 results.append(ended.result)
                 yield ended
         self._delivery.stop()
@@ -179,22 +182,23 @@ class SuiteRun:
         if decision.action == "skip":
             return Ended(result=ledger.result_of(item.directory, action="skipped"), reason=decision.reason)
         begun = time.monotonic()
-        attempts = 0
+        fruitless = 0
+        reached = ledger.committed_progress(item.directory)
         while True:
-            attempts += 1
-            try:
-                launch = ledger.open_attempt(item.directory, item.config, decision, Place.of(self._root, self._settings, item.kind))
-            except (OSError, KladMLError) as error:
-                return Ended(result=_refused(item.directory, f"the run directory cannot be used: {error}"), reason=str(error))
+            launch = ledger.open_attempt(item.directory, item.config, decision, Place.of(self._root, self._settings, item.kind))
             yield Started(
                 name=planned.name, path=planned.path, attempt=launch.attempt, number=place[0], total=place[1], reason=decision.reason
             )
             self._delivery.open(item.directory, launch.attempt, self._settings.project, planned.name)
             ending = yield from self._attempt(item, stop)
             self._delivery.close(item.directory, ending.status)
-            if not self._tries_again(item, ending, attempts) or not _wait(item.config.retry.backoff_s * 2 ** (attempts - 1), stop):
+            before, reached = reached, ledger.committed_progress(item.directory)
+            fruitless = 0 if reached != before else fruitless + 1
+            if not self._tries_again(item, ending, fruitless) or not _wait(item.config.retry.backoff_s * 2 ** max(0, fruitless - 1), stop):
                 break
             decision = plan.decide(item.config, item.directory)
+            if decision.action == "refuse":
+                break
         if ending.status == "FAILED" and item.config.on_failure == "abort":
             self._abort = True
         return Ended(
@@ -210,22 +214,19 @@ class SuiteRun:
             _log.info("%s: its class %s is defined in this program, so it runs in this process", item.config.name, item.kind.__qualname__)
         return _attempt_here(item, self._root, stop)
 
-    def _tries_again(self, item: Item, ending: Ending, attempts: int) -> bool:
-        policy = item.config.on_failure
-        if ending.status != "FAILED" or policy in ("skip", "abort") or attempts >= item.config.retry.max_attempts:
+    def _tries_again(self, item: Item, ending: Ending, fruitless: int) -> bool:
+        """Whether another attempt is worth it: an exception would come again, the death of a process or an error of the system may not."""
+        policy, most = item.config.on_failure, item.config.retry.max_attempts
+        if ending.status != "FAILED" or policy in ("skip", "abort") or fruitless >= most:
             return False
-        failure = (item.directory.read_result() or {}).get("error") or {}
-        may_pass = ending.exit_code < 0 or failure.get("is_os_error", False)
-        if policy == "retry" or may_pass:
-            _log.warning(
-                "%s failed (%s); attempt %d of %d follows",
-                item.config.name,
-                ending.cause or failure.get("message"),
-                attempts + 1,
-                item.config.retry.max_attempts,
-            )
-            return True
-        return False
+        result = ledger.latest_result(item.directory)
+        failure = result.get("error") or {}
+        may_pass = not result or failure.get("is_os_error", False)
+        if policy != "retry" and not may_pass:
+            return False
+        reason = ending.cause or failure.get("message")
+        _log.warning("%s failed (%s) and is tried again; attempts without progress: %d of %d", item.config.name, reason, fruitless, most)
+        return True
 
 
 def _attempt_here(item: Item, root: Path, stop: StopRequest) -> Ending:

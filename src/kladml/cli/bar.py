@@ -54,7 +54,7 @@ class BarScreen(Screen):
         """Begin with another attempt."""
         self._view = _View(event)
         with suppress(OSError):
-            self._live.start()
+            self._live.start(refresh=True)
 
     def progress(self, event: Progressed) -> None:
         """Note a sign of life; one left by an earlier attempt is none."""

@@ -39,7 +39,7 @@ def command(names: tuple[str, ...], results: Path | None, as_json: bool) -> None
 
 def _differences(found: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """For each key of the configs that is not the same in all: its value in each run. The names differ always."""
-    from kladml.context import flatten
+    from kladml.records import flatten
 
     flat = {run.name: flatten(run.config) for run in found}
     keys = dict.fromkeys(key for config in flat.values() for key in config if key != "name")

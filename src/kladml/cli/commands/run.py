@@ -34,9 +34,27 @@ class _Options:
 
 @click.command("run", short_help="Run experiments, or continue them.")
 @click.argument("arguments", nargs=-1, metavar="[CONFIG | KEY=VALUE]...", type=click.Path())
-@click.option("--only", multiple=True, metavar="NAME", help="Only this experiment, or a pattern of names; can be repeated.")
-@click.option("--rerun", multiple=True, metavar="NAME", help="Run a finished experiment again; the old run moves to .old/.")
-@click.option("--restart", multiple=True, metavar="NAME", help="Start an interrupted experiment anew; the old run moves to .old/.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=workspace.complete_runs,
+    help="Only this experiment, or a pattern of names; can be repeated.",
+)
+@click.option(
+    "--rerun",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=workspace.complete_runs,
+    help="Run a finished experiment again; the old run moves to .old/.",
+)
+@click.option(
+    "--restart",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=workspace.complete_runs,
+    help="Start an interrupted experiment anew; the old run moves to .old/.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and why.")
 @click.option("--debug", is_flag=True, help="Run in this process, so that breakpoint() works.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more, tracebacks too.")

@@ -85,7 +85,7 @@ def _commit(commit: Commit | None) -> str:
 
 def _tables(run: Run) -> list[str]:
     from kladml.cli import details, output
-    from kladml.context import flatten
+    from kladml.records import flatten
 
     config = [(key, output.value(item)) for key, item in flatten(run.config).items() if item is not None]
     series = [
