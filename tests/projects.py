@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +84,9 @@ def linger(experiment):
 
 def deaf(experiment):
     announce()
+    while experiment.context._stop.signal is None:
+        time.sleep(0.01)
+    line.write("asked to leave\\n")
     while True:
         time.sleep(60)
 
@@ -102,6 +107,35 @@ for result in suite:
     print(result.name, result.status, result.action)
 sys.exit(suite.exit_code)
 """
+
+
+class Line:
+    """The reading end of the FIFO `alive`, on which a struck experiment speaks, and which ends with its process."""
+
+    def __init__(self, root: Path) -> None:
+        """Make the FIFO; nobody needs to be at its other end yet."""
+        os.mkfifo(root / "alive")
+        self._descriptor = os.open(root / "alive", os.O_RDONLY | os.O_NONBLOCK)
+        self._text = ""
+
+    def word(self) -> str:
+        """Wait for the next line."""
+        while "\n" not in self._text:
+            self._text += self._more()
+        word, _, self._text = self._text.partition("\n")
+        return word
+
+    def end(self) -> None:
+        """Wait until the other end's process is gone, and close."""
+        while self._more():
+            pass
+        os.close(self._descriptor)
+
+    def _more(self) -> str:
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLIN)
+        assert waiting.poll(30_000), "nothing was said: the experiment was not struck, or hangs"
+        return os.read(self._descriptor, 4096).decode()
 
 
 class Project:

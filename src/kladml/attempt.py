@@ -71,7 +71,7 @@ def _run(directory: RunDirectory, run: dict[str, Any], stop: StopRequest) -> int
         session.execute(experiment, directory, ledger.to_launch(run), stop)
     except Stopped:
         return STOPPED
-    except (Exception, SystemExit):
+    except (Exception, SystemExit, KeyboardInterrupt):
         return 1
     return 0
 

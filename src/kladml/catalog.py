@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from kladml import registry
+from kladml import logs, registry
 from kladml.config import ExperimentConfig, check_hyperparams, suggest
+from kladml.config.words import with_hint
 from kladml.errors import RegistryError
 from kladml.experiment import Experiment, check_class
 from kladml.project import find_root
@@ -125,15 +125,14 @@ class Catalog:
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self.classes)) or "none"
         hint = suggest(name, self.classes)
-        parts = [
-            f"found {name!r}, which no class is registered under" + (f"; {hint}" if hint else ""),
-            f"known: {known}",
-            f"searched: {self.folder}",
-        ]
+        message = with_hint(f"found {name!r}, which no class is registered under", hint, f"known: {known}; searched: {self.folder}")
         if not self.folder.is_dir():
-            parts.append("that folder does not exist: make it, and a module in it with a class under @register(…)")
-        parts += [f"module {module} could not be imported: {reason}" for module, reason in self.failures.items()]
-        return "; ".join(parts)
+            message += "; that folder does not exist: make it, with a module that has a class under @register(…), or correct the setting "
+            message += "'experiments'"
+        elif not (hint or self.failures):
+            message += f"; put @register({name!r}) above a class there, or correct the name"
+        failures = [f"; module {module} could not be imported, correct it: {reason}" for module, reason in self.failures.items()]
+        return message + "".join(failures)
 
 
 def load_catalog(root: Path, folder: str = "experiments") -> Catalog:
@@ -148,17 +147,22 @@ def load_catalog(root: Path, folder: str = "experiments") -> Catalog:
     """
     path = root / folder
     failures: dict[str, str] = {}
+    disputed: set[str] = set()
     if path.is_dir():
         _make_importable(path)
         for name in [path.name, *(module.name for module in pkgutil.walk_packages([str(path)], f"{path.name}.", onerror=lambda _: None))]:
             if _has_failed_parent(name, failures):
                 continue
-            reason = _import(name)
-            if reason is not None:
-                failures[name] = reason
+            error = _import(name)
+            if error is not None:
+                failures[name] = _reason(error)
+            if isinstance(error, RegistryError):
+                disputed.add(error.name)
     failures |= _load_entry_points()
-    importable = frozenset(name for name, kind in _registered.items() if _is_importable(kind, path.name))
-    return Catalog(classes=dict(_registered), folder=path, importable=importable, failures=failures)
+    # No other process could import the module of such a class, or it would find another class under the name.
+    classes = {name: kind for name, kind in _registered.items() if name not in disputed and kind.__module__ not in failures}
+    importable = frozenset(name for name, kind in classes.items() if _is_importable(kind, path.name))
+    return Catalog(classes=classes, folder=path, importable=importable, failures=failures)
 
 
 def load_class(root: Path, folder: str, module: str, name: str) -> type[Experiment]:
@@ -232,18 +236,17 @@ def _has_failed_parent(name: str, failures: Mapping[str, str]) -> bool:
     return any(name.startswith(f"{failed}.") for failed in failures)
 
 
-def _import(name: str) -> str | None:
+def _import(name: str) -> Exception | SystemExit | None:
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        frames = [
-            frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename and frame.filename != __file__
-        ]
-        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-        if isinstance(error, SyntaxError):
-            place = f" at {error.filename}:{error.lineno}"
-        return f"{type(error).__name__}: {error}{place}".replace("\n", " ")
+        return error
     return None
+
+
+def _reason(error: Exception | SystemExit) -> str:
+    place = logs.place_of(error)
+    return f"{type(error).__name__}: {error}{f' at {place}' if place else ''}".replace("\n", " ")
 
 
 def _is_importable(kind: type[Experiment], package: str) -> bool:

@@ -49,8 +49,7 @@ class Experiment:
 
         Raises:
             ConfigError: the hyperparameters do not fit `Hyperparams`.
-            ExperimentError: the class gives neither `train_epoch` nor a `run`
-            of its own.
+            ExperimentError: the class gives neither `train_epoch` nor a `run` of its own, or its `inputs` are no names.
         """
         check_class(type(self))
         self.config = config
@@ -142,7 +141,10 @@ class Experiment:
     def save_state(self) -> None:
         """Commit the present state; at the end of a run, or when nothing was completed since the last commit, there is nothing to do."""
         if self.context is not None:
-            self.context.commit(self.get_state())
+            state = self.get_state()
+            if not isinstance(state, Mapping):
+                raise ExperimentError(f"get_state() returned {state!r:.60}; it returns a mapping of what restore() is to put back")
+            self.context.commit(state)
 
     def load_state(self) -> bool:
         """Put back the state of the commit that this attempt continues from.
@@ -263,8 +265,11 @@ def check_class(kind: type[Experiment]) -> None:
         kind: a subclass of Experiment.
 
     Raises:
-        ExperimentError: it gives neither `train_epoch` nor `run`.
+        ExperimentError: it gives neither `train_epoch` nor `run`, or its `inputs` are no names.
     """
+    inputs: object = kind.inputs
+    if isinstance(inputs, str):
+        raise ExperimentError(f"{kind.__qualname__}.inputs is the text {inputs!r}; write a tuple of names: inputs = ({inputs!r},)")
     if kind.train_epoch is Experiment.train_epoch and kind.run is Experiment.run:
         raise ExperimentError(
             f"{kind.__module__}.{kind.__qualname__} has no train_epoch(self, epoch). Give it one: it is called once an epoch and returns "
@@ -280,11 +285,14 @@ def to_mapping(returned: object, who: str) -> Mapping[str, Any]:
         who: the method, for the message.
 
     Raises:
-        ExperimentError: it is something else.
+        ExperimentError: it is something else, or a metric's name is no text.
     """
     if returned is None:
         return {}
     if isinstance(returned, Mapping):
+        for key in returned:
+            if not isinstance(key, str):
+                raise ExperimentError(f"{who} returned a metric with the name {key!r}, which is no text; write it as {str(key)!r}")
         return returned
     if isinstance(returned, tuple) and len(returned) == 2:
         return {"loss": returned[0], "acc": returned[1]}
@@ -295,7 +303,7 @@ def to_mapping(returned: object, who: str) -> Mapping[str, Any]:
 
 def prefixed(key: str) -> str:
     """The name under which a metric of `evaluate` is recorded."""
-    return key if str(key).startswith("val_") else f"val_{key}"
+    return key if key.startswith("val_") else f"val_{key}"
 
 
 def _patience(config: ExperimentConfig) -> tuple[str, int]:

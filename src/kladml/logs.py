@@ -93,6 +93,21 @@ def _describe_one(error: BaseException) -> list[str]:
     return lines
 
 
+def place_of(error: BaseException) -> str:
+    """Where an exception comes from: `file:line` of the innermost frame of the user's code, or of the text that is no Python.
+
+    Args:
+        error: an exception that was raised.
+
+    Returns:
+        The place, or nothing when no frame is the user's.
+    """
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_foreign(frame.filename)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+
+
 def _is_foreign(filename: str) -> bool:
     return filename.startswith(_PACKAGE) or any(part in filename for part in _FOREIGN)
 

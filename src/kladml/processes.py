@@ -34,6 +34,7 @@ class StopRequest:
         self.urgent = False
         self.second = second
         self._afterwards = afterwards
+        self._process = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -51,6 +52,10 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            _behave_as_child()
+            os.kill(os.getpid(), number)
+            return
         if self.signal is None:
             self.signal = signal.Signals(number).name
             return
@@ -63,8 +68,30 @@ class StopRequest:
 
 
 def leave_signals_to_parent() -> None:
-    """Have processes forked from now on ignore the signals that ask a run to leave: a Ctrl-C must not kill loader workers first."""
-    os.register_at_fork(after_in_child=_ignore_signals)
+    """Have processes forked from now on ignore the signals that ask a run to leave: a Ctrl-C must not kill loader workers first.
+
+    SIGTERM ends them, as everywhere: `multiprocessing` ends its own processes by it and waits for that. The signals are held back over the
+    fork, since an interpreter forgets those that reach a new process before it has its own handlers.
+    """
+    os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_begin_as_child)
+
+
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _begin_as_child() -> None:
+    _behave_as_child()
+    _release_signals()
+
+
+def _behave_as_child() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
 
 
 def _ignore_signals() -> None:

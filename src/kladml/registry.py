@@ -87,6 +87,15 @@ class Registry:
             RegistryError: see `find`.
             SettingsError: the URI or an option cannot be used.
         """
+        where = f"{target.source}: " if target.source else ""
+        try:
+            return self._build(target, root)
+        except RegistryError as error:
+            raise RegistryError(f"{where}{error}", name=error.name, known=error.known) from error.__cause__
+        except SettingsError as error:
+            raise SettingsError(f"{where}{error}") from error.__cause__
+
+    def _build(self, target: Target, root: Path) -> Any:
         cls = self.find(self.name_of(target.uri))
         if issubclass(cls, SupportsUri):
             return cls.from_uri(target.uri, target.options, root)

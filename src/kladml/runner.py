@@ -20,7 +20,7 @@ from kladml.model import ModelExperiment, describe_model
 from kladml.project import find_root
 from kladml.records import RunResult, SuiteResult
 from kladml.rundir import RunDirectory
-from kladml.settings import Settings, Target, load_settings
+from kladml.settings import Settings, Target, load_settings, results_folder
 from kladml.suite import Request, SuiteRun
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class ExperimentRunner:
         """
         settings = load_settings(self._config, self.root)
         identity, config = describe_model(model_class, (train_data, eval_data), run_name or experiment_name, hyperparams)
-        results = self.root / settings.results
+        results = results_folder(settings, self.root)
         config, directory, decision = _free_name(results, config, identity)
         launch = ledger.open_attempt(directory, config, decision, Place.of(self.root, settings, model_class), identity)
         experiment = ModelExperiment.of(config, model_class, train_data, eval_data)

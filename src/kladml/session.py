@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from kladml import durable, ledger, logs, plan, registry, rundir
 from kladml.checkpoint import rng
 from kladml.context import RunContext, Stopped
-from kladml.errors import RunRefused
+from kladml.errors import ExperimentError, RunRefused
 from kladml.forks import close_in_children
 from kladml.processes import StopRequest
 from kladml.project import find_root
 from kladml.records import FORMAT, RunResult, Status
 from kladml.rundir import RunDirectory
-from kladml.settings import Target, load_settings
+from kladml.settings import Target, load_settings, results_folder
 
 if TYPE_CHECKING:
     from kladml.config import ExperimentConfig
@@ -60,7 +60,7 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
         save_result(context, "FINISHED")
         experiment.logger.info("finished after %.1f s: %s", time.monotonic() - started, directory.path)
     except BaseException as error:
-        _put_on_record(error, context, experiment.logger)
+        _put_on_record(error, context, experiment.logger, stop)
         raise
     finally:
         experiment.context = None
@@ -176,9 +176,10 @@ def _write_result(directory: RunDirectory, status: Status, summary: dict[str, An
     durable.write_json(directory.result, {**head, **summary, **times, **exact, "error": failure})
 
 
-def _put_on_record(error: BaseException, context: RunContext, logger: logging.Logger) -> None:
+def _put_on_record(error: BaseException, context: RunContext, logger: logging.Logger, stop: StopRequest) -> None:
     """Say how the attempt ended. Never saves state: the last commit is the last good one. A disk that is full must not hide the error."""
-    killed = isinstance(error, Stopped | KeyboardInterrupt)
+    # In a process where a second signal kills, no signal becomes a KeyboardInterrupt: the experiment raised it.
+    killed = isinstance(error, Stopped) or (isinstance(error, KeyboardInterrupt) and stop.second != "die")
     status: Status = "KILLED" if killed else "FAILED"
     if killed:
         logger.warning(
@@ -212,7 +213,7 @@ def run_alone(experiment: Experiment) -> RunResult:
     """
     root = find_root(Path.cwd())
     settings = load_settings(registry.create_config(Target("yaml"), root), root)
-    directory = RunDirectory(root / settings.results / experiment.config.name)
+    directory = RunDirectory(results_folder(settings, root) / experiment.config.name)
     decision = plan.decide(experiment.config, directory)
     if decision.action == "refuse":
         raise RunRefused(decision.reason)
@@ -236,7 +237,7 @@ def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirect
     """
     try:
         return construct(kind, config)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         put_failure_on_record(error, directory, logs.Logger.get(directory.name))
         raise
 
@@ -253,16 +254,30 @@ def construct(kind: type[Experiment], config: ExperimentConfig, logger: logging.
         The experiment, not set up yet.
 
     Raises:
+        ExperimentError: its `__init__` takes other arguments, or does not call that of its base.
         Exception: whatever the class raised.
     """
     logger = logger if logger is not None else logs.Logger.get(config.name)
-    try:
-        inspect.signature(kind).bind(config, logger)
-    except TypeError:
-        experiment = kind(config)
+    arguments = (config, logger) if _takes(kind, config, logger) else (config,)
+    if not _takes(kind, *arguments):
+        raise ExperimentError(
+            f"{kind.__qualname__}.__init__ takes {inspect.signature(kind)}; write it as __init__(self, config, logger=None), and build the "
+            "rest in setup()"
+        )
+    experiment = kind(*arguments)
+    if "config" not in vars(experiment):
+        raise ExperimentError(f"{kind.__qualname__}.__init__ leaves out its base's; begin it with super().__init__(config, logger)")
+    if len(arguments) == 1:
         experiment.logger = logger
-        return experiment
-    return kind(config, logger)
+    return experiment
+
+
+def _takes(kind: type[Experiment], *arguments: object) -> bool:
+    try:
+        inspect.signature(kind).bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest | None = None) -> RunResult:

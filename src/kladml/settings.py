@@ -53,10 +53,12 @@ class Target:
     Attributes:
         uri: a short name as `local`, or a URI as `s3://bucket/prefix`. It may hold secrets: show `label` instead.
         options: what stands beside the URI.
+        source: where it is set, for messages; empty when a program made it.
     """
 
     uri: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:
@@ -123,6 +125,26 @@ def load_settings(config: ConfigInterface, root: Path) -> Settings:
     )
 
 
+def results_folder(settings: Settings, root: Path) -> Path:
+    """The folder of the run directories.
+
+    Args:
+        settings: the settings.
+        root: the project root.
+
+    Returns:
+        Its path; it may not exist yet.
+
+    Raises:
+        SettingsError: a file is in its place, or in that of a folder above it.
+    """
+    folder = root / settings.results
+    present = next((path for path in (folder, *folder.parents) if path.exists()), root)
+    if not present.is_dir():
+        raise SettingsError(f"setting 'results' is {settings.results!r}, but {present} is a file; name a folder, or move the file away")
+    return folder
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing when no known word is close."""
     found = suggest(word, known)
@@ -176,11 +198,14 @@ class _Reader:
 
     def choice(self, key: str, allowed: tuple[str, ...]) -> str:
         """One of the allowed words, the first by default; case does not count."""
-        value = self.text(key, allowed[0])
+        value = self._config.get(key)
+        if value is None:
+            return allowed[0]
         for word in allowed:
-            if value.lower() == word.lower():
+            if isinstance(value, str) and value.lower() == word.lower():
                 return word
-        raise self.fault(key, f"is {value!r}{suggestion(value, allowed)}", f"use one of {', '.join(dict.fromkeys(allowed))}")
+        found = f"{value!r}{suggestion(value, allowed)}" if isinstance(value, str) else _shown(value, key)
+        raise self.fault(key, f"is {found}", f"use one of {', '.join(dict.fromkeys(allowed))}")
 
     def targets(self, key: str, default: tuple[Target, ...]) -> tuple[Target, ...]:
         """Backends: a scalar X means {uri: X}; `none` and an empty list mean no backend."""
@@ -195,13 +220,14 @@ class _Reader:
         return SettingsError(f"{_source(self._config, key)}: setting {key!r} {found}; {remedy}")
 
     def _target(self, key: str, value: Any) -> Target:
+        source = f"{_source(self._config, key)}: setting {key!r}"
         if isinstance(value, str) and value.strip():
-            return Target(value)
+            return Target(value, source=source)
         if isinstance(value, Mapping):
             options = {str(name): item for name, item in value.items() if name != "uri"}
             uri = value.get("uri")
             if isinstance(uri, str) and uri.strip():
-                return Target(uri, options)
+                return Target(uri, options, source)
             raise self.fault(key, f"has the uri {_shown(uri, 'uri')}", "give {uri: …} a name as 'local' or a URI")
         raise self.fault(key, f"holds {_shown(value, key)}", "give a name as 'local', a URI, {uri: …}, or a list of these")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from kladml import ledger, plan, session
 from kladml.catalog import Catalog, load_catalog
 from kladml.config import ExperimentConfig, read_suite, suggest
+from kladml.config.words import with_hint
 from kladml.context import Stopped
 from kladml.delivery import Delivery
 from kladml.errors import ConfigError, KladMLError, RunNotFound
@@ -22,7 +23,7 @@ from kladml.ledger import Place
 from kladml.processes import StopRequest
 from kladml.records import RunResult, Status, SuiteResult
 from kladml.rundir import RunDirectory
-from kladml.settings import Settings
+from kladml.settings import Settings, results_folder
 from kladml.supervisor import Ending, run_attempt
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
     Raises:
         ConfigError: with every fault of every file.
         RunNotFound: a name in `only` or `anew` is none of the suite's.
+        SettingsError: the runs have no place to go to.
     """
     suite = read_suite(request.source, overrides=request.overrides)
     catalog = load_catalog(root, settings.experiments)
@@ -93,11 +95,9 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
     names = [loaded.config.name for loaded in suite.configs]
     for pattern in [*request.only, *request.anew]:
         if not fnmatch.filter(names, pattern):
-            hint = suggest(pattern, names)
-            raise RunNotFound(
-                f"no experiment of this suite is called {pattern!r}; {f'{hint} ' if hint else ''}There are: {', '.join(names)}"
-            )
-    results = root / settings.results
+            message = f"no experiment of this suite is called {pattern!r}"
+            raise RunNotFound(with_hint(message, suggest(pattern, names), f"there are: {', '.join(names)}"))
+    results = results_folder(settings, root)
     return [
         _item(loaded.config, loaded.file, catalog, results)
         for loaded in suite.configs

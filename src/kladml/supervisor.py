@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,6 +140,8 @@ def _process(directory: RunDirectory, config: ExperimentConfig, root: Path) -> I
         if process.poll() is None:
             process.kill()
             process.wait()
+        with suppress(OSError):  # what the attempt started and left behind is in its group
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(config: ExperimentConfig) -> dict[str, str]:

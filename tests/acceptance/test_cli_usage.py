@@ -14,9 +14,9 @@ from support import run_command, run_kladml
 WRONG = [
     (("rnu",), "Did you mean 'run'?"),
     (("config/",), "kladml run config/"),
-    (("run", "--rerunn", "exp1"), "Did you mean '--rerun'?"),
+    (("run", "--rerunn", "exp1"), "'--rerun'"),
     (("run", "-v", "-q"), "-v and -q"),
-    (("run", "--only", "exp3"), "did you mean 'exp1'?"),
+    (("run", "--only", "xp1"), "did you mean 'exp1'?"),
     (("run", "nowhere/"), "nowhere"),
     (("run", "lr=0.1"), "hyperparams"),
     (("show", "exp3"), "there is no run 'exp3'"),

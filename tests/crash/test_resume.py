@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import Project
+from projects import Line, Project
 
 NUMPY = """
 import numpy as np
@@ -76,7 +75,7 @@ def make(root: Path, model_type: str, **modules: str) -> Project:
     """A project with two experiments of one config: one calm, one to be killed at the end of its third epoch."""
     project = Project(root, **modules)
     for name in ("calm", "shot"):
-        project.configure(name, model_type, retry={"max_attempts": 1})
+        project.configure(name, model_type, on_failure="skip")
     project.disturb("shot", "kill", 3)
     return project
 
@@ -109,14 +108,12 @@ def test_a_killed_supervisor_takes_its_attempt_along_and_the_same_command_contin
     project = Project(tmp_path)
     project.configure("walk")
     project.disturb("walk", "wait", 3)
-    os.mkfifo(tmp_path / "alive")
+    line = Line(tmp_path)
     supervisor = subprocess.Popen([sys.executable, "drive.py"], cwd=tmp_path, start_new_session=True)
-    with (tmp_path / "alive").open() as line:
-        attempt = int(line.readline())
-        supervisor.kill()
-        assert line.read() == "", "the other end is closed when the attempt is gone"
+    assert int(line.word()) != supervisor.pid
+    supervisor.kill()
+    line.end()
     supervisor.wait()
-    assert attempt != supervisor.pid
     assert project.run_of("walk")["status"] == "RUNNING", "nobody was left to write how it ended"
     project.drive().expect(0)
     run = project.run_of("walk")

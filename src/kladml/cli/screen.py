@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
-import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from kladml import logs
 from kladml.cli import output
 
 if TYPE_CHECKING:
@@ -120,27 +117,6 @@ def coloured(line: str) -> str:
     return _LEVEL.sub(lambda found: found[1] + output.paint(found[2], output.COLOURS[found[2]]) + found[3], line)
 
 
-@contextmanager
-def open_screen(*, bar: bool) -> Iterator[Screen]:
-    """The screen for this process's standard error.
-
-    Args:
-        bar: whether a progress bar makes sense.
-    """
-    screen: Screen
-    if bar and output.is_terminal(sys.stderr):
-        from kladml.cli.bar import BarScreen
-
-        screen = BarScreen(sys.stderr)
-    else:
-        screen = PlainScreen(sys.stderr)
-    try:
-        yield screen
-    finally:
-        with suppress(OSError):
-            screen.close()
-
-
 class LineStream(io.TextIOBase):
     """A stream that hands whole lines on."""
 
@@ -169,48 +145,3 @@ class LineStream(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override]
         """Any character can be written."""
         return "utf-8"
-
-
-@contextmanager
-def prints_to(screen: Screen) -> Iterator[None]:
-    """While the block runs, what this process prints goes to a screen; standard output is for data.
-
-    Args:
-        screen: the screen.
-    """
-    with redirect_stdout(screen.stream):
-        yield
-
-
-class _ScreenHandler(logging.Handler):
-    def __init__(self, screen: Screen) -> None:
-        super().__init__()
-        self._screen = screen
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._screen.lines(self.format(record))
-
-
-@contextmanager
-def logging_to(screen: Screen, level: str, others: str) -> Iterator[None]:
-    """While the block runs, what this process logs goes to a screen.
-
-    Args:
-        screen: the screen.
-        level: the lowest level to show.
-        others: the lowest level of loggers that are not ours, for the log files of runs in this process.
-    """
-    handler = _ScreenHandler(screen)
-    handler.setFormatter(logs.UserFirstFormatter())
-    handler.setLevel(level)
-    root, ours = logging.getLogger(), logging.getLogger(logs.ROOT)
-    levels = root.level, ours.level
-    root.addHandler(handler)
-    root.setLevel(others)
-    ours.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(levels[0])
-        ours.setLevel(levels[1])

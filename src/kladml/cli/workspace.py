@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,16 +63,36 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
     Returns:
         The paths, by default the project's folder `config`, and the overrides.
+
+    Raises:
+        UsageError: no path is given and there is no such folder, or one names a config without its folder.
     """
     overrides = [one for one in arguments if ("=" in one or one.startswith("~")) and not Path(one).exists()]
-    paths = [Path(one) for one in arguments if one not in overrides]
-    return paths or [_default_configs()], overrides
+    paths = [one for one in arguments if one not in overrides]
+    default = _default_configs()
+    if not paths and not default.is_dir():
+        raise click.UsageError(
+            f"there is no folder '{default}' here. Go to a project's folder, make a project with: kladml init, "
+            "or name a config: kladml run FILE"
+        )
+    _refuse_names(paths, default)
+    return [Path(one) for one in paths] or [default], overrides
 
 
 def _default_configs() -> Path:
     from kladml.project import find_root
 
     return Path(os.path.relpath(find_root(Path.cwd()) / "config"))
+
+
+def _refuse_names(paths: Sequence[str], default: Path) -> None:
+    """An empty text would stand for the working folder, and the name of an experiment is no path."""
+    for one in paths:
+        if not one:
+            raise click.UsageError("a path is empty. Is the shell variable that was to give it not set?")
+        meant = next(default.glob(f"{glob.escape(one)}.*"), None) if len(Path(one).parts) == 1 and not Path(one).exists() else None
+        if meant is not None:
+            raise click.UsageError(f"there is no file or folder '{one}'. Did you mean '{meant}'?")
 
 
 def results_option(function: F) -> F:
@@ -101,11 +122,16 @@ def results_folder(given: Path | None) -> Path:
 
     Raises:
         SettingsError: the settings cannot be used.
+        UsageError: the folder of `--results` does not exist.
     """
     if given is not None:
+        if not given.exists():
+            raise click.UsageError(f"--results {given}: there is no such folder. Correct it, or leave the option out for the project's own.")
         return given.absolute()
+    from kladml import settings
+
     workspace = open_workspace()
-    return workspace.root / workspace.settings.results
+    return settings.results_folder(workspace.settings, workspace.root)
 
 
 def run_names(results: Path) -> list[str]:
@@ -128,7 +154,7 @@ def find_run(name: str, results: Path) -> RunDirectory:
     Raises:
         RunNotFound: there is no such run.
     """
-    from kladml.config.words import suggest
+    from kladml.config.words import suggest, with_hint
     from kladml.errors import RunNotFound
     from kladml.rundir import RunDirectory
 
@@ -138,8 +164,8 @@ def find_run(name: str, results: Path) -> RunDirectory:
     known = run_names(results)
     if not known:
         raise RunNotFound(f"there is no run {name!r}: {results} holds no runs. Start some with: kladml run config/")
-    hint = suggest(name, known)
-    raise RunNotFound(f"there is no run {name!r} in {results}; {f'{hint} ' if hint else ''}There are: {', '.join(known)}")
+    message = f"there is no run {name!r} in {results}"
+    raise RunNotFound(with_hint(message, suggest(name, known), f"there are: {', '.join(known)}"))
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

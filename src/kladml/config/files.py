@@ -84,18 +84,25 @@ def _decode(data: bytes, file: str) -> str:
 
 def _cannot_read(path: Path, file: str, error: OSError | ValueError) -> Fault:
     if isinstance(error, FileNotFoundError):
-        return Fault(file=file, message=with_hint("no such file or folder", _nearest(path)))
+        return Fault(file=file, message=with_hint("no such file or folder", _nearest(path) or _way_out(path)))
     if isinstance(error, PermissionError):
         return Fault(file=file, message="permission denied; make the file readable, as with chmod u+r")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return Fault(file=file.replace("\0", "\\0"), message=f"cannot be read: {reason}")
 
 
+def _way_out(path: Path) -> str:
+    if len(path.parts) > 1 or path.suffix.lower() in EXTENSIONS:
+        return "correct the path"
+    return "give a file or a folder of configs, or KEY=VALUE to change a value"
+
+
 def _nearest(path: Path) -> str:
     try:
         names = sorted(os.listdir(path.parent))
     except (OSError, ValueError):
-        return f"there is no folder '{path.parent}', or it cannot be read"
+        near = _nearest(path.parent) if path.parent.parent.is_dir() else ""
+        return with_hint(f"there is no folder '{path.parent}', or it cannot be read", near)
     # Stems are compared: every name here ends in the same few extensions, which would make all of them look near.
     stems = {Path(name).stem: name for name in names if Path(name).suffix.lower() in EXTENSIONS or not Path(name).suffix}
     found = nearest(path.stem, stems)

@@ -47,7 +47,7 @@ def _json(text: str, file: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_pairs)
     except json.JSONDecodeError as error:
-        message = f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}{_json_hint(text, error.pos)}"
+        message = f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}{_json_hint(text, error.pos, error.msg)}"
         raise Malformed(Fault(file=file, line=error.lineno, column=error.colno, message=message)) from None
     except ValueError as error:
         # Python refuses to read integers of thousands of digits.
@@ -60,7 +60,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return plain if len(plain) == len(pairs) else RepeatedKeys(pairs)
 
 
-def _json_hint(text: str, position: int) -> str:
+def _json_hint(text: str, position: int, wanted: str) -> str:
     rest, before = text[position:], text[:position].rstrip()
     if not rest.strip():
         return "; the text ends too early: a bracket or quote is not closed"
@@ -74,7 +74,7 @@ def _json_hint(text: str, position: int) -> str:
         return "; JSON has no comments: use YAML or TOML for them"
     if re.match(r"(True|False|None)\b", rest):
         return "; JSON writes true, false and null"
-    return ""
+    return "; a comma is missing before it" if wanted == "Expecting ',' delimiter" else ""
 
 
 def _toml(text: str, file: str) -> Any:
@@ -101,8 +101,8 @@ def _toml_place(message: str, text: str) -> tuple[str, int | None, int | None]:
         place = _place(text, len(text))
     else:
         return message, None, None
-    if message == "Cannot overwrite a value":
-        message += ": this key is given twice; keep one"
+    hints = {"Cannot overwrite a value": ": this key is given twice; keep one", "Invalid value": "; give a value, text in quotes"}
+    message += hints.get(message, "")
     return message[0].lower() + message[1:], *place
 
 

@@ -27,7 +27,9 @@ def check_hyperparams(
         An instance of `declared`, or None when there are faults; and the faults.
     """
     if not is_record(declared):
-        return None, [Fault(file=file, path=path, message=f"found Hyperparams = {declared!r}; allowed: a dataclass or a msgspec.Struct")]
+        advice = "put @dataclass above it" if isinstance(declared, type) else "give the class itself"
+        message = f"the experiment's Hyperparams is {declared!r}; allowed: a dataclass or a msgspec.Struct; {advice}"
+        return None, [Fault(file=file, path=path, message=message)]
     values = thaw(hyperparams)
     if "epochs" in values and not _declares_epochs(declared):
         del values["epochs"]

@@ -16,6 +16,7 @@ from kladml.config.schema import ExperimentConfig
 from kladml.config.sources import Source, read_source
 from kladml.config.words import Problem, render
 from kladml.errors import ConfigError
+from kladml.project import SETTINGS_FILE
 from kladml.records import Fault
 
 ConfigSource = str | os.PathLike[str] | ExperimentConfig | Iterable["str | os.PathLike[str] | ExperimentConfig"]
@@ -59,8 +60,8 @@ def read_suite(
     """Read configs; faults are returned, never raised.
 
     Args:
-        source: a file, a folder (its .json, .yaml, .yml and .toml files, sorted by name; those that begin with `_` or `.` are left out), a
-            config, or a list of these.
+        source: a file, a folder (its .json, .yaml, .yml and .toml files, sorted by name; the project's settings and those that begin with
+            `_` or `.` are left out), a config, or a list of these.
         type: the class to load into, ExperimentConfig or a subclass.
         overrides: applied to every config.
 
@@ -121,6 +122,7 @@ def _folder(path: Path) -> Iterator[Path | Fault]:
         yield Fault(file=str(path), message=f"the folder cannot be read: {error.strerror}")
         return
     files = [path / name for name in names if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(("_", "."))]
+    files = [file for file in files if file.name != SETTINGS_FILE]
     files = [file for file in files if not os.path.isdir(file)]
     if not files:
         seen = f"found only {', '.join(names[:5])}{', …' if len(names) > 5 else ''}" if names else "the folder is empty"

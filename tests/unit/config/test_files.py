@@ -50,7 +50,8 @@ def test_a_missing_file_suggests_its_neighbour(write):
     write("config/exp1.json", GOOD)
     assert refused("config/exp11.json") == "no such file or folder; did you mean 'exp1.json'?"
     assert refused("config/exp1.jsno") == "no such file or folder; did you mean 'exp1.json'?"
-    assert refused("config/other.json") == "no such file or folder"
+    assert refused("config/other.json") == "no such file or folder; correct the path"
+    assert refused("other") == "no such file or folder; give a file or a folder of configs, or KEY=VALUE to change a value"
 
 
 def test_a_missing_folder_is_named(write):

@@ -54,16 +54,15 @@ def _select(directory: RunDirectory, keys: tuple[str, ...]) -> Iterator[Metric]:
 
 
 def _check_keys(directory: RunDirectory, keys: tuple[str, ...]) -> None:
-    from kladml.config.words import suggest
+    from kladml.config.words import suggest, with_hint
 
     if not keys:
         return
     known = sorted({metric.key for metric in _select(directory, ())})
     for key in keys:
         if key not in known:
-            hint = suggest(key, known)
-            words = f"{f'{hint} ' if hint else ''}There are: {', '.join(known) or 'none yet'}"
-            raise click.UsageError(f"run '{directory.name}' has no metric '{key}'; {words}")
+            message = f"run '{directory.name}' has no metric '{key}'"
+            raise click.UsageError(with_hint(message, suggest(key, known), f"there are: {', '.join(known) or 'none yet'}"))
 
 
 def _write_jsonl(metrics: Iterable[Metric]) -> None:

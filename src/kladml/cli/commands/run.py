@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,18 +108,19 @@ def _plan(runner: ExperimentRunner, arguments: tuple[str, ...], options: _Option
 
 def _run(place: Workspace, arguments: tuple[str, ...], options: _Options) -> int:
     from kladml.cli import output, summary
+    from kladml.cli.console import logging_to, open_screen, prints_to
     from kladml.cli.follow import follow
-    from kladml.cli.screen import logging_to, open_screen, prints_to
 
     settings = place.settings
     level = "DEBUG" if options.verbose else "WARNING" if options.quiet else settings.log_level
     paths, overrides = workspace.split_arguments(arguments)
     with open_screen(bar=settings.isolation == "process") as screen, logging_to(screen, level, settings.log_level), prints_to(screen):
         followed = follow(_runner(place).events(paths, overrides, options.only, options.anew, level=level), screen)
-    if options.as_json:
-        output.write_json(summary.to_json(followed))
-        return followed.suite.exit_code
-    output.write(summary.to_text(followed))
-    if not options.quiet:
+    with suppress(BrokenPipeError):  # the exit code tells what became of the suite, whoever reads the table
+        if options.as_json:
+            output.write_json(summary.to_json(followed))
+        else:
+            output.write(summary.to_text(followed))
+    if not (options.as_json or options.quiet):
         output.say("\n" + summary.next_steps(followed, place.root / settings.results))
     return followed.suite.exit_code
