@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from kladml import logs, registry
-from kladml.config import ExperimentConfig, check_hyperparams, suggest
+from kladml.config import Draft, ExperimentConfig, check_hyperparams, suggest
 from kladml.config.words import with_hint
 from kladml.errors import RegistryError
 from kladml.experiment import Experiment, check_class
@@ -86,30 +86,29 @@ class Catalog:
     importable: frozenset[str] = frozenset()
     failures: Mapping[str, str] = field(default_factory=dict)
 
-    def check(self, config: ExperimentConfig, file: str | None, root: Path) -> list[Fault]:
-        """What is wrong with a config, seen from the class that it names.
+    def check(self, draft: Draft, root: Path) -> list[Fault]:
+        """What is wrong with a config, seen from the class that it names and the data.
 
         Args:
-            config: a config without faults of its own.
-            file: its file, for the faults.
+            draft: what the config says of them.
             root: what a relative `dataset_path` starts from.
 
         Returns:
             All faults.
         """
         faults = []
-        kind = self.classes.get(config.model_type)
-        if kind is None:
-            faults.append(Fault(file=file, path="$.model_type", message=self._unknown(config.model_type)))
-        elif kind.Hyperparams is not None:
-            faults += check_hyperparams(config.hyperparams, kind.Hyperparams, file=file)[1]
-        dataset = config.dataset_path
+        kind = None if draft.model_type is None else self.classes.get(draft.model_type)
+        if draft.model_type is not None and kind is None:
+            faults.append(Fault(file=draft.file, path="$.model_type", message=self._unknown(draft.model_type)))
+        if kind is not None and kind.Hyperparams is not None and draft.hyperparams is not None:
+            faults += check_hyperparams(draft.hyperparams, kind.Hyperparams, file=draft.file)[1]
+        dataset = draft.dataset_path
         if dataset is not None and "://" not in dataset and not (root / dataset).exists():
             message = (
                 f"found {dataset!r}, but there is no such file or folder in {root}; correct the path, "
                 "or remove the key if the experiment needs none"
             )
-            faults.append(Fault(file=file, path="$.dataset_path", message=message))
+            faults.append(Fault(file=draft.file, path="$.dataset_path", message=message))
         return faults
 
     def get(self, name: str) -> type[Experiment]:

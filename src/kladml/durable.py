@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ Buffer = bytes | bytearray | memoryview
 
 _TEMPORARY = ".tmp"
 _COPY_BYTES = 1 << 20
+_LOCK_TRIES = 5
+_LOCK_PAUSE_S = 0.01
 
 
 def write_bytes(path: Path, data: Buffer) -> None:
@@ -221,14 +224,12 @@ class DirectoryLock:
             RunHeld: a living process has it.
         """
         self._descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(self._descriptor):
             os.close(self._descriptor)
             raise RunHeld(
                 f"{directory} is in use by another process. One run has one owner: wait until that one ends, or stop it, then run the "
                 "same command again."
-            ) from None
+            )
         close_in_children(self)
 
     def close(self) -> None:
@@ -236,6 +237,18 @@ class DirectoryLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _lock(descriptor: int) -> bool:
+    """Take a kernel lock. Who only looks whether it is taken holds it for a moment, so a short while is waited for."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def _temporary_name(path: Path) -> Path:

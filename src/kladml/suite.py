@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kladml import ledger, plan, session
 from kladml.catalog import Catalog, load_catalog
-from kladml.config import ExperimentConfig, read_suite, suggest
+from kladml.config import ExperimentConfig, Suite, read_suite, suggest
 from kladml.config.words import with_hint
 from kladml.context import Stopped
 from kladml.delivery import Delivery
@@ -21,7 +21,7 @@ from kladml.errors import ConfigError, KladMLError, RunNotFound
 from kladml.events import Ended, Event, Planned, Started
 from kladml.ledger import Place
 from kladml.processes import StopRequest
-from kladml.records import RunResult, Status, SuiteResult
+from kladml.records import Fault, RunResult, Status, SuiteResult
 from kladml.rundir import RunDirectory
 from kladml.settings import Settings, results_folder
 from kladml.supervisor import Ending, run_attempt
@@ -87,9 +87,7 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
     """
     suite = read_suite(request.source, overrides=request.overrides)
     catalog = load_catalog(root, settings.experiments)
-    faults = [*suite.faults]
-    for loaded in suite.configs:
-        faults += catalog.check(loaded.config, loaded.file, root)
+    faults = _merged(suite, [fault for draft in suite.drafts for fault in catalog.check(draft, root)])
     if faults:
         raise ConfigError(faults)
     names = [loaded.config.name for loaded in suite.configs]
@@ -103,6 +101,14 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
         for loaded in suite.configs
         if not request.only or any(fnmatch.fnmatch(loaded.config.name, pattern) for pattern in request.only)
     ]
+
+
+def _merged(suite: Suite, more: Sequence[Fault]) -> list[Fault]:
+    """All faults in the order of the files; of two at one place, the one that was found in the file itself."""
+    known = {(fault.file, fault.path) for fault in suite.faults}
+    faults = [*suite.faults, *(fault for fault in more if (fault.file, fault.path) not in known)]
+    order = {draft.file: place for place, draft in enumerate(suite.drafts)}
+    return sorted(faults, key=lambda fault: order.get(fault.file, -1))
 
 
 def plan_item(item: Item, anew: Collection[str]) -> Planned:

@@ -62,11 +62,12 @@ def run_attempt(
     with _process(directory, config, root) as process:
         ledger.note_process(directory, process.pid)
         watch = _Watch(process, stop, config.timeout_s)
+        attempt = len(directory.read_run()["attempts"])
         last: heartbeat.Beat | None = None
         while not watch.has_ended():
             yield from _output(directory, tail.read())
             beat = heartbeat.read(directory.heartbeat)
-            if beat is not None and beat != last:
+            if beat is not None and beat.attempt == attempt and beat != last:
                 last = beat
                 yield Progressed(name=directory.name, beat=beat)
         yield from _output(directory, tail.read(final=True))

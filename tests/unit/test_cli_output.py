@@ -103,6 +103,7 @@ def test_the_meter_never_goes_back_and_needs_no_length() -> None:
 
 def test_arguments_with_an_equals_sign_are_overrides_unless_they_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
     (tmp_path / "lr=1.json").touch()
     assert split_arguments(["lr=1.json", "seed=2", "~tags", "config"]) == ([Path("lr=1.json"), Path("config")], ["seed=2", "~tags"])
     assert split_arguments(["seed=2"]) == ([Path("config")], ["seed=2"])

@@ -126,7 +126,9 @@ def results_folder(given: Path | None) -> Path:
     """
     if given is not None:
         if not given.exists():
-            raise click.UsageError(f"--results {given}: there is no such folder. Correct it, or leave the option out for the project's own.")
+            raise click.UsageError(
+                f"--results {given}: there is no such folder. Correct it, or leave the option out for the project's own."
+            )
         return given.absolute()
     from kladml import settings
 

@@ -7,6 +7,7 @@ from kladml.config.schema import CheckpointPolicy as CheckpointPolicy
 from kladml.config.schema import ExperimentConfig as ExperimentConfig
 from kladml.config.schema import Monitor as Monitor
 from kladml.config.schema import RetryPolicy as RetryPolicy
+from kladml.config.suite import Draft as Draft
 from kladml.config.suite import LoadedConfig as LoadedConfig
 from kladml.config.suite import Suite as Suite
 from kladml.config.suite import read_suite as read_suite
@@ -15,6 +16,7 @@ from kladml.config.words import suggest as suggest
 __all__ = [
     "CheckpointPolicy",
     "ConfigManager",
+    "Draft",
     "ExperimentConfig",
     "LoadedConfig",
     "Monitor",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,35 @@ class LoadedConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What a config says of its class and data, faulty elsewhere or not, so that these can be checked in the same report.
+
+    Attributes:
+        file: the file it came from; None when it was built in Python.
+        model_type: the class it names; None when that is missing or faulty.
+        hyperparams: its hyperparameters; None when they are no mapping.
+        dataset_path: its data; None when it names none, or not properly.
+    """
+
+    file: str | None
+    model_type: str | None = None
+    hyperparams: Mapping[str, Any] | None = None
+    dataset_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """What was found in the files of one invocation.
 
     Attributes:
         configs: those without faults, in order.
         faults: every fault, in the order of the files.
+        drafts: all that could be read, in order.
     """
 
     configs: tuple[LoadedConfig, ...]
     faults: tuple[Fault, ...]
+    drafts: tuple[Draft, ...] = ()
 
 
 def read_suite(
@@ -74,15 +93,17 @@ def read_suite(
     check_type(type)
     parsed, faults = parse_overrides(overrides)
     loaded: list[LoadedConfig] = []
+    drafts: list[Draft] = []
     names: dict[str, str] = {}
     for item in _items(source):
-        config, name, found = _load(item, type, parsed)
+        config, name, found, draft = _load(item, type, parsed)
         faults += _limited(found)
+        drafts += [] if draft is None else [draft]
         file = None if isinstance(item, (ExperimentConfig, Fault)) else str(item)
         faults += _repeated(name, file, names)
         if config is not None:
             loaded.append(LoadedConfig(config, file))
-    return Suite(tuple(loaded), tuple(faults))
+    return Suite(tuple(loaded), tuple(faults), tuple(drafts))
 
 
 def check_type(config: type) -> None:
@@ -131,22 +152,22 @@ def _folder(path: Path) -> Iterator[Path | Fault]:
     yield from files
 
 
-_Loaded = tuple[ExperimentConfig | None, str | None, list[Fault]]
+_Loaded = tuple[ExperimentConfig | None, str | None, list[Fault], Draft | None]
 
 
 def _load(item: Path | ExperimentConfig | Fault, target: type[ExperimentConfig], overrides: Sequence[Override]) -> _Loaded:
     if isinstance(item, Fault):
-        return None, None, [item]
+        return None, None, [item], None
     if isinstance(item, ExperimentConfig):
         if not overrides:
-            return item, item.name, []
+            return item, item.name, [], _draft(None, vars(item))
         return _build(Source(file=None, data=thaw(item.to_dict())), item.__class__, overrides)
     source, faults = read_source(item)
     if faults and not source.data:
-        return None, None, faults
+        return None, None, faults, None
     source.data.setdefault("name", item.stem)
-    config, name, more = _build(source, target, overrides)
-    return (None if faults else config), name, faults + more
+    config, name, more, draft = _build(source, target, overrides)
+    return (None if faults else config), name, faults + more, draft
 
 
 def _build(source: Source, target: type[ExperimentConfig], overrides: Sequence[Override]) -> _Loaded:
@@ -158,7 +179,17 @@ def _build(source: Source, target: type[ExperimentConfig], overrides: Sequence[O
     config = _construct(checker, source, target, sound=not problems)
     faults = [Fault(file=source.file, path=render(problem.path), message=problem.message) for problem in problems]
     faults += [source.fault(_explained(problem, source)) for problem in checker.problems if problem.path not in source.blamed]
-    return (None if faults else config), name if isinstance(name, str) else None, faults
+    return (None if faults else config), name if isinstance(name, str) else None, faults, _draft(source.file, source.data)
+
+
+def _draft(file: str | None, values: Mapping[str, Any]) -> Draft:
+    model_type, hyperparams, dataset_path = values.get("model_type"), values.get("hyperparams", {}), values.get("dataset_path")
+    return Draft(
+        file=file,
+        model_type=model_type if isinstance(model_type, str) and model_type else None,
+        hyperparams=hyperparams if isinstance(hyperparams, Mapping) else None,
+        dataset_path=dataset_path if isinstance(dataset_path, str) and dataset_path and "\0" not in dataset_path else None,
+    )
 
 
 def _construct(checker: Checker, source: Source, target: type[ExperimentConfig], sound: bool) -> ExperimentConfig | None:

@@ -24,10 +24,11 @@ def command(arguments: tuple[str, ...], as_json: bool) -> int:
     from kladml.errors import ConfigError
 
     place = workspace.open_workspace()
+    settings = place.settings
     paths, overrides = workspace.split_arguments(arguments)
     try:
         with output.prints_to_stderr():
-            items = suite.check(suite.Request(source=paths, overrides=overrides), place.root, place.settings)
+            items = suite.check(suite.Request(source=paths, overrides=overrides), place.root, settings)
     except ConfigError as error:
         if not as_json:
             raise
