@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from kladml import logs, registry
-from kladml.config import Draft, ExperimentConfig, check_hyperparams, suggest
-from kladml.config.words import with_hint
+from kladml.config import Draft, ExperimentConfig, suggest
+from kladml.config.hyperparams import convert_hyperparams
+from kladml.config.words import Problem, with_hint
 from kladml.errors import RegistryError
 from kladml.experiment import Experiment, check_class
 from kladml.project import find_root
@@ -96,20 +97,20 @@ class Catalog:
         Returns:
             All faults.
         """
-        faults = []
+        problems = []
         kind = None if draft.model_type is None else self.classes.get(draft.model_type)
         if draft.model_type is not None and kind is None:
-            faults.append(Fault(file=draft.file, path="$.model_type", message=self._unknown(draft.model_type)))
+            problems.append(Problem(("model_type",), self._unknown(draft.model_type)))
         if kind is not None and kind.Hyperparams is not None and draft.hyperparams is not None:
-            faults += check_hyperparams(draft.hyperparams, kind.Hyperparams, file=draft.file)[1]
+            problems += [problem.below(("hyperparams",)) for problem in convert_hyperparams(draft.hyperparams, kind.Hyperparams)[1]]
         dataset = draft.dataset_path
         if dataset is not None and "://" not in dataset and not (root / dataset).exists():
             message = (
                 f"found {dataset!r}, but there is no such file or folder in {root}; correct the path, "
                 "or remove the key if the experiment needs none"
             )
-            faults.append(Fault(file=draft.file, path="$.dataset_path", message=message))
-        return faults
+            problems.append(Problem(("dataset_path",), message))
+        return [draft.source.fault(problem) for problem in problems]
 
     def get(self, name: str) -> type[Experiment]:
         """The class of a name.

@@ -295,7 +295,7 @@ class RunContext:
         return last or self._commits.is_due(self._done.epoch)
 
     def commit(self, state: Mapping[str, Any]) -> None:
-        """Make the present state durable, unless nothing was completed since the last commit.
+        """Make the present state durable, unless nothing was completed since the last commit, or an epoch is under way.
 
         Args:
             state: the experiment's own state.
@@ -304,6 +304,9 @@ class RunContext:
             CaptureError: a value cannot be kept.
             OSError: the disk refused; the last commit is untouched.
         """
+        if self._epoch > self._done.epoch:
+            self._logger.warning("not saved in the middle of epoch %d: a run continues from the end of an epoch", self._epoch)
+            return
         if self._commits.progress == self._done:
             return
         whole = {"experiment": state, "rng": rng.capture(), "loop": self._loop_state()}

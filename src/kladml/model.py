@@ -55,6 +55,11 @@ class ModelExperiment(Experiment):
         evaluated = self._evaluate()
         context.end_epoch({**trained, **evaluated})
 
+    def save_state(self) -> None:
+        """Commit the trained model. One that no checkpoint can hold is not committed: a run that is cut off now trains it again."""
+        if "model" not in self.list_inputs():
+            super().save_state()
+
     def _evaluate(self) -> dict[str, Any]:
         if _method(self.model, "evaluate", "score") is None:
             return {}

@@ -164,11 +164,11 @@ class ExperimentRunner:
         """
         settings = load_settings(self._config, self.root)
         identity, config = describe_model(model_class, (train_data, eval_data), run_name or experiment_name, hyperparams)
-        results = results_folder(settings, self.root)
+        results, outside = results_folder(settings, self.root), self._outside(settings)
         config, directory, decision = _free_name(results, config, identity)
         launch = ledger.open_attempt(directory, config, decision, Place.of(self.root, settings, model_class), identity)
         experiment = ModelExperiment.of(config, model_class, train_data, eval_data)
-        delivery = Delivery(self._outside(settings))
+        delivery = Delivery(outside)
         delivery.open(directory, launch.attempt, experiment_name, config.name)
         try:
             result = session.run_here(experiment, directory, launch)

@@ -254,7 +254,7 @@ def construct(kind: type[Experiment], config: ExperimentConfig, logger: logging.
         The experiment, not set up yet.
 
     Raises:
-        ExperimentError: its `__init__` takes other arguments, or does not call that of its base.
+        ExperimentError: its `__init__` takes other arguments, or does not hand them to that of its base.
         Exception: whatever the class raised.
     """
     logger = logger if logger is not None else logs.Logger.get(config.name)
@@ -265,8 +265,8 @@ def construct(kind: type[Experiment], config: ExperimentConfig, logger: logging.
             "rest in setup()"
         )
     experiment = kind(*arguments)
-    if "config" not in vars(experiment):
-        raise ExperimentError(f"{kind.__qualname__}.__init__ leaves out its base's; begin it with super().__init__(config, logger)")
+    if not isinstance(vars(experiment).get("config"), type(config)):
+        raise ExperimentError(f"{kind.__qualname__}.__init__ does not hand its config on; begin it with super().__init__(config, logger)")
     if len(arguments) == 1:
         experiment.logger = logger
     return experiment

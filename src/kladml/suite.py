@@ -104,10 +104,13 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
 
 
 def _merged(suite: Suite, more: Sequence[Fault]) -> list[Fault]:
-    """All faults in the order of the files; of two at one place, the one that was found in the file itself."""
+    """All faults in the order of the files; of two at one place, the one that was found in the file itself.
+
+    A file that many configs extend has each of its faults once.
+    """
     known = {(fault.file, fault.path) for fault in suite.faults}
-    faults = [*suite.faults, *(fault for fault in more if (fault.file, fault.path) not in known)]
-    order = {draft.file: place for place, draft in enumerate(suite.drafts)}
+    faults = dict.fromkeys([*suite.faults, *(fault for fault in more if (fault.file, fault.path) not in known)])
+    order = {draft.source.file: place for place, draft in enumerate(suite.drafts)}
     return sorted(faults, key=lambda fault: order.get(fault.file, -1))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,12 +62,12 @@ for number in range(200):
 
 
 @pytest.fixture
-def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Project, str]]:
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, str]:
     """A project after a noisy run, and what the console was given."""
     project = Project(tmp_path, noisy=NOISY)
     project.configure("noisy", "noisy", epochs=1)
     monkeypatch.chdir(tmp_path)
-    yield project, "".join(event.text for event in ExperimentRunner().events("config") if isinstance(event, Output))
+    return project, "".join(event.text for event in ExperimentRunner().events("config") if isinstance(event, Output))
 
 
 def test_everything_reaches_the_log_and_the_console(shown: tuple[Project, str]) -> None:
@@ -117,5 +116,5 @@ def test_a_run_in_the_callers_process_logs_and_still_prints(
         assert text in console
     for text in ("kladml.quiet INFO said by the experiment's logger", "mine INFO said by", "JSONDecodeError: Expecting value"):
         assert text in log
-    print("after the run")
+    sys.stdout.write("after the run\n")
     assert "after the run" not in (tmp_path / "results/quiet/log.txt").read_text()

@@ -152,7 +152,7 @@ def test_the_documented_loop(project: Path) -> None:
         try:
             exp.run()
         except Exception as e:
-            logger.error(f"Error: {e}", exc_info=True)
+            logger.error(f"Error: {e}", exc_info=True)  # noqa: G004, G201 - as the documentation writes it
             exp.save_state()
             outcomes.append("failed")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 
 from kladml import StateManager, durable, journal
 from kladml.journal import Journal
+
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 INTERPRETER = os.path.realpath(sys.executable)
 CALLS = ("mkdir", "write", "fsync", "rename", "link", "unlink", "unlinkat", "rmdir")

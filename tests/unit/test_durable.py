@@ -124,13 +124,16 @@ def test_a_directory_has_one_owner(tmp_path: Path) -> None:
 
 def test_a_forked_process_neither_keeps_nor_gives_back_the_lock(tmp_path: Path) -> None:
     lock = durable.DirectoryLock(tmp_path)
+    ready, tell_ready = os.pipe()
     hold, release = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(release)
+        os.write(tell_ready, b"x")
         os.read(hold, 1)
         os._exit(0)
     os.close(hold)
+    os.read(ready, 1)
     with pytest.raises(RunHeld):
         durable.DirectoryLock(tmp_path)
     lock.close()

@@ -23,12 +23,17 @@ def path_of(uri: str, default: str) -> Path:
 
     Returns:
         The path, not resolved.
+
+    Raises:
+        SettingsError: it holds a user or password, which would become part of a folder's name.
     """
     scheme, colon, rest = uri.partition(":")
     if not colon:
         return Path(uri if "/" in uri or uri.startswith((".", "~")) else default).expanduser()
     if "/" in scheme or scheme.startswith("."):
         return Path(uri)
+    if rest.startswith("//") and "@" in rest[2:].partition("/")[0]:
+        raise SettingsError(f"{mask_uri(uri)}: a path has no user and no password; write {scheme}:///path")
     rest = rest.removeprefix("///" if scheme == "sqlite" else "//")
     return Path(unquote(rest) or default).expanduser()
 

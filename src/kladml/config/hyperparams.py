@@ -8,7 +8,7 @@ from typing import Any
 from kladml.config.check import Checker
 from kladml.config.fields import UnreadableAnnotations, is_record, record_fields
 from kladml.config.frozen import thaw
-from kladml.config.words import render
+from kladml.config.words import Problem, render
 from kladml.records import Fault
 
 
@@ -26,17 +26,29 @@ def check_hyperparams(
     Returns:
         An instance of `declared`, or None when there are faults; and the faults.
     """
+    instance, problems = convert_hyperparams(hyperparams, declared)
+    return instance, [Fault(file=file, path=render(problem.path, path), message=problem.message) for problem in problems]
+
+
+def convert_hyperparams(hyperparams: Mapping[str, Any], declared: type) -> tuple[Any, list[Problem]]:
+    """The same, with problems that the caller has yet to place.
+
+    Args:
+        hyperparams: of a config.
+        declared: a dataclass or msgspec.Struct.
+
+    Returns:
+        An instance of `declared`, or None when there are problems; and the problems, at paths within the hyperparams.
+    """
     if not is_record(declared):
         advice = "put @dataclass above it" if isinstance(declared, type) else "give the class itself"
-        message = f"the experiment's Hyperparams is {declared!r}; allowed: a dataclass or a msgspec.Struct; {advice}"
-        return None, [Fault(file=file, path=path, message=message)]
+        return None, [Problem((), f"the experiment's Hyperparams is {declared!r}; allowed: a dataclass or a msgspec.Struct; {advice}")]
     values = thaw(hyperparams)
     if "epochs" in values and not _declares_epochs(declared):
         del values["epochs"]
     checker = Checker()
     instance = checker.record(values, declared, ())
-    faults = [Fault(file=file, path=render(problem.path, path), message=problem.message) for problem in checker.problems]
-    return (None, faults) if faults else (instance, [])
+    return (None, checker.problems) if checker.problems else (instance, [])
 
 
 def _declares_epochs(declared: type) -> bool:

@@ -43,13 +43,13 @@ class Draft:
     """What a config says of its class and data, faulty elsewhere or not, so that these can be checked in the same report.
 
     Attributes:
-        file: the file it came from; None when it was built in Python.
+        source: all its values, and where they came from.
         model_type: the class it names; None when that is missing or faulty.
         hyperparams: its hyperparameters; None when they are no mapping.
         dataset_path: its data; None when it names none, or not properly.
     """
 
-    file: str | None
+    source: Source
     model_type: str | None = None
     hyperparams: Mapping[str, Any] | None = None
     dataset_path: str | None = None
@@ -160,7 +160,7 @@ def _load(item: Path | ExperimentConfig | Fault, target: type[ExperimentConfig],
         return None, None, [item], None
     if isinstance(item, ExperimentConfig):
         if not overrides:
-            return item, item.name, [], _draft(None, vars(item))
+            return item, item.name, [], _draft(Source(file=None, data=vars(item)))
         return _build(Source(file=None, data=thaw(item.to_dict())), item.__class__, overrides)
     source, faults = read_source(item)
     if faults and not source.data:
@@ -179,13 +179,14 @@ def _build(source: Source, target: type[ExperimentConfig], overrides: Sequence[O
     config = _construct(checker, source, target, sound=not problems)
     faults = [Fault(file=source.file, path=render(problem.path), message=problem.message) for problem in problems]
     faults += [source.fault(_explained(problem, source)) for problem in checker.problems if problem.path not in source.blamed]
-    return (None if faults else config), name if isinstance(name, str) else None, faults, _draft(source.file, source.data)
+    return (None if faults else config), name if isinstance(name, str) else None, faults, _draft(source)
 
 
-def _draft(file: str | None, values: Mapping[str, Any]) -> Draft:
+def _draft(source: Source) -> Draft:
+    values = source.data
     model_type, hyperparams, dataset_path = values.get("model_type"), values.get("hyperparams", {}), values.get("dataset_path")
     return Draft(
-        file=file,
+        source=source,
         model_type=model_type if isinstance(model_type, str) and model_type else None,
         hyperparams=hyperparams if isinstance(hyperparams, Mapping) else None,
         dataset_path=dataset_path if isinstance(dataset_path, str) and dataset_path and "\0" not in dataset_path else None,
