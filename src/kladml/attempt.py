@@ -25,6 +25,9 @@ from kladml.rundir import RunDirectory
 PARENT = "KLADML__SUPERVISOR_PID"
 """Environment variable that names the process with which an attempt dies."""
 
+LOCK = "KLADML__LOCK"
+"""Environment variable with the descriptor of the directory's lock, when the supervisor took it."""
+
 STOPPED = 75
 
 
@@ -45,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         die_with_parent(int(parent))
     directory = RunDirectory(Path(arguments[0]).absolute())
     try:
-        lock = durable.DirectoryLock(directory.path)
+        handed = os.environ.pop(LOCK, None)
+        lock = durable.DirectoryLock(directory.path) if handed is None else durable.DirectoryLock.adopt(int(handed))
         run = directory.read_run()
     except (KladMLError, OSError) as error:
         sys.stderr.write(f"{error}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import site
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -161,7 +162,7 @@ def load_catalog(root: Path, folder: str = "experiments") -> Catalog:
     failures |= _load_entry_points()
     # No other process could import the module of such a class, or it would find another class under the name.
     classes = {name: kind for name, kind in _registered.items() if name not in disputed and kind.__module__ not in failures}
-    importable = frozenset(name for name, kind in classes.items() if _is_importable(kind, path.name))
+    importable = frozenset(name for name, kind in classes.items() if _is_importable(kind, root))
     return Catalog(classes=classes, folder=path, importable=importable, failures=failures)
 
 
@@ -249,10 +250,14 @@ def _reason(error: Exception | SystemExit) -> str:
     return f"{type(error).__name__}: {error}{f' at {place}' if place else ''}".replace("\n", " ")
 
 
-def _is_importable(kind: type[Experiment], package: str) -> bool:
-    module = kind.__module__
-    return module.partition(".")[0] == package or any(
-        module.partition(".")[0] == point.module.partition(".")[0] for point in _entry_points()
+def _is_importable(kind: type[Experiment], root: Path) -> bool:
+    """Whether another process that works in the project can import the class: its module is a file of the project, or installed."""
+    source = vars(sys.modules[kind.__module__]).get("__file__") if kind.__module__ in sys.modules else None
+    if kind.__module__ == "__main__" or source is None:
+        return False
+    installed = [Path(path) for path in {*site.getsitepackages(), site.getusersitepackages()}]
+    return any(Path(source).is_relative_to(folder) for folder in [root, *installed]) or any(
+        kind.__module__.partition(".")[0] == point.module.partition(".")[0] for point in _entry_points()
     )
 
 

@@ -6,6 +6,7 @@ It is the only object of ours, beside the experiment itself, that user code is h
 from __future__ import annotations
 
 import logging
+import operator
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import ExitStack
@@ -67,6 +68,7 @@ class RunContext:
         attempt: 1, 2, …
         path: the run directory.
         config: the experiment's config.
+        epochs: how many epochs are planned.
         stack: closed when the attempt ends.
         saved: the state of the commit that this attempt continues from, or None.
     """
@@ -89,6 +91,7 @@ class RunContext:
             OSError: the directory cannot be written.
         """
         self.run_id, self.attempt, self.path, self.config = launch.run_id, launch.attempt, directory.path, config
+        self.epochs = config.epochs
         self.stack = ExitStack()
         self._stop = stop
         self._logger = logger
@@ -199,9 +202,11 @@ class RunContext:
             OSError: the disk refused.
         """
         _check_key(key)
-        if step is not None and type(step) is not int:
-            raise ExperimentError(f"the step of metric {key!r} is {step!r}; a step is an int, or None for the run's own")
-        self._journal.metric(key, to_number(key, value), self._epoch, self.step if step is None else step, volatile=volatile)
+        try:
+            at = self.step if step is None else _whole(step)
+        except TypeError:
+            raise ExperimentError(f"the step of metric {key!r} is {step!r}; a step is an int, or None for the run's own") from None
+        self._journal.metric(key, to_number(key, value), self._epoch, at, volatile=volatile)
 
     def mean(self, key: str, value: Any, weight: float = 1.0) -> None:
         """Add a value to a mean that is recorded at the end of the epoch.
@@ -283,15 +288,15 @@ class RunContext:
         best = self._watch.update(numbers, self._epoch)
         if best:
             self._commits.mark_best()
-        self.record("epoch", {"epochs": self.config.epochs, "keys": list(numbers), "best": best})
+        self.record("epoch", {"epochs": self.epochs, "keys": list(numbers), "best": best})
         shown = ", ".join(f"{key}={value:.6g}" for key, value in numbers.items())
-        self._logger.info("epoch %d/%d: %s%s", self._epoch, self.config.epochs, shown or "no metrics", " (best)" if best else "")
+        self._logger.info("epoch %d/%d: %s%s", self._epoch, self.epochs, shown or "no metrics", " (best)" if best else "")
         self._beat()
         return best
 
     def is_commit_due(self) -> bool:
         """Whether the epoch that just ended is to be committed: its turn has come, it is the best, or it is the last."""
-        last = self._done.epoch >= self.config.epochs or self.should_stop_early
+        last = self._done.epoch >= self.epochs or self.should_stop_early
         return last or self._commits.is_due(self._done.epoch)
 
     def commit(self, state: Mapping[str, Any]) -> None:
@@ -362,7 +367,7 @@ class RunContext:
         beat = Beat(
             attempt=self.attempt,
             epoch=self._epoch,
-            epochs=self.config.epochs,
+            epochs=self.epochs,
             step=self._done.step,
             batch=self._batch,
             batches=self._batches,
@@ -374,6 +379,13 @@ class RunContext:
 def _check_key(key: object) -> None:
     if type(key) is not str or not key:
         raise ExperimentError(f"a metric's key is a text that is not empty, found {key!r}")
+
+
+def _whole(step: Any) -> int:
+    """A step as an int, also when it is a NumPy integer."""
+    if isinstance(step, bool):
+        raise TypeError
+    return operator.index(step)
 
 
 def _length(loader: object) -> int | None:

@@ -67,7 +67,7 @@ class Delivery:
         """
         self._orders.put(lambda: self._open(directory, attempt, experiment_name, run_name))
 
-    def close(self, directory: RunDirectory, status: Status) -> None:
+    def end(self, directory: RunDirectory, status: Status) -> None:
         """Carry what is left of the run, end it everywhere, and copy its outputs when it finished. Waits at most a minute.
 
         Args:
@@ -86,7 +86,7 @@ class Delivery:
         if not done.wait(_PATIENCE_S):
             _log.warning("%s: trackers or storage are slow; the suite goes on and they are served in the background", directory.name)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the thread after the orders given so far."""
         self._orders.put(None)
         self._thread.join(_PATIENCE_S)
@@ -123,6 +123,7 @@ class Delivery:
             return
         self._deliver(list(self._feed.read(final=True)))
         for mirror in self._mirrors:
+            mirror.failed = False  # a run that was opened is closed, or the next one could not be opened
             _guarded(mirror, lambda mirror=mirror: mirror.end(status))  # type: ignore[misc]
         self._mirrors = []
         if self._outside.storage is not None and status == "FINISHED":

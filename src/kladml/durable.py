@@ -26,6 +26,7 @@ Buffer = bytes | bytearray | memoryview
 
 _TEMPORARY = ".tmp"
 _COPY_BYTES = 1 << 20
+_LOCK = ".lock"
 _LOCK_TRIES = 5
 _LOCK_PAUSE_S = 0.01
 
@@ -208,10 +209,14 @@ def sync_directory(path: Path) -> None:
 
 
 class DirectoryLock:
-    """Sole ownership of a directory, by a kernel lock that ends with its process, however that ends.
+    """Sole ownership of a directory, by a kernel lock that ends with its processes, however they end.
 
-    The lock is on the directory itself, so it leaves no file behind. A process forked from the owner drops its copy of the descriptor,
-    which leaves the owner's lock alone.
+    The lock is on a file `.lock` in the directory, since network file systems lock no directories. It belongs to the open file: a process
+    that is handed the descriptor owns the directory as well. A process forked from an owner drops its copy, which leaves the owner's lock
+    alone.
+
+    Attributes:
+        descriptor: the open file, to hand on to another process.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -222,21 +227,54 @@ class DirectoryLock:
 
         Raises:
             RunHeld: a living process has it.
+            OSError: the directory cannot be written.
         """
-        self._descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if not _lock(self._descriptor):
-            os.close(self._descriptor)
+        self.descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        if not _lock(self.descriptor):
+            os.close(self.descriptor)
             raise RunHeld(
                 f"{directory} is in use by another process. One run has one owner: wait until that one ends, or stop it, then run the "
                 "same command again."
             )
         close_in_children(self)
 
+    @classmethod
+    def adopt(cls, descriptor: int) -> DirectoryLock:
+        """The lock that another process took and handed on.
+
+        Args:
+            descriptor: the inherited descriptor.
+        """
+        lock = cls.__new__(cls)
+        lock.descriptor = descriptor
+        os.set_inheritable(descriptor, False)
+        close_in_children(lock)
+        return lock
+
     def close(self) -> None:
         """Give the lock back. Calling it again does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a living process owns a directory.
+
+    Args:
+        directory: a directory; one that nobody ever owned is free.
+    """
+    try:
+        descriptor = os.open(directory / _LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _lock(descriptor: int) -> bool:

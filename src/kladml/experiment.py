@@ -14,14 +14,18 @@ from kladml import session
 from kladml.checkpoint import capture
 from kladml.config import ExperimentConfig, check_hyperparams
 from kladml.context import RunContext
-from kladml.errors import ConfigError, ExperimentError
+from kladml.errors import CaptureError, ConfigError, ExperimentError
 from kladml.logs import Logger
 
 Batch = TypeVar("Batch")
 Entered = TypeVar("Entered")
 
-_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device"})
+_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device", "_built"})
 """Attributes of the base class; the rest is the user's."""
+
+
+_TAKEN = frozenset({"step", "steps", "mean", "log_metric", "log_artifact", "enter", "run", "setup", "train_epoch", "evaluate"})
+"""Names that users might give to attributes, but that are methods here."""
 
 
 class Experiment:
@@ -57,6 +61,7 @@ class Experiment:
         self.hyperparams: Any = config.hyperparams
         self.context: RunContext | None = None
         self._device: Any = None
+        self._built: dict[str, type] | None = None
         if self.Hyperparams is not None:
             self.hyperparams, faults = check_hyperparams(config.hyperparams, self.Hyperparams, file=None)
             if faults:
@@ -107,7 +112,7 @@ class Experiment:
         context.leave_if_asked()
         context.begin_epoch(epoch)
         trained = to_mapping(self.train_epoch(epoch), "train_epoch()")
-        evaluated = {prefixed(key): value for key, value in to_mapping(self.evaluate(), "evaluate()").items()}
+        evaluated = prefixed(to_mapping(self.evaluate(), "evaluate()"))
         twice = sorted(set(trained) & set(evaluated))
         if twice:
             raise ExperimentError(f"metric {twice[0]!r} came from train_epoch() and, with its prefix, from evaluate(); rename one")
@@ -123,7 +128,13 @@ class Experiment:
             A mapping of plain values, arrays, estimators, and what `state_dict` methods give.
         """
         state, _ = capture.split(self._attributes(), self.inputs)
-        return {name: capture.capture(value) for name, value in state.items()}
+        for name, value in state.items():
+            if self._built is not None and capture.is_built(value) and self._built.get(name) is not type(value):
+                raise CaptureError(
+                    f"self.{name} is a {type(value).__name__} that setup() did not build, so a resumed run would not have it. Build it in "
+                    f"setup(), name it in `inputs` if it can be made again, or give the experiment get_state() and restore()."
+                )
+        return {name: capture.capture(value, (id(self),)) for name, value in state.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put back what `get_state` gave, in place where an attribute was built by `setup`.
@@ -169,7 +180,6 @@ class Experiment:
         return 0 if self.context is None else self.context.step
 
     @property
-    @final
     def device(self) -> Any:
         """Where to put the model: torch's device that `config.device` names, or its name when torch is not in use.
 
@@ -183,6 +193,10 @@ class Experiment:
             else:
                 self._device = "cpu" if name == "auto" else name
         return self._device
+
+    @device.setter
+    def device(self, value: Any) -> None:
+        self._device = value
 
     @final
     def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
@@ -253,9 +267,25 @@ class Experiment:
     def _attributes(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
-    def list_inputs(self) -> list[str]:
-        """Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt."""
-        return capture.split(self._attributes(), self.inputs)[1]
+    def end_setup(self) -> list[str]:
+        """Note what `setup` built. The framework calls it.
+
+        Returns:
+            Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt.
+        """
+        attributes = self._attributes()
+        self._built = {name: type(value) for name, value in attributes.items()}
+        return capture.split(attributes, self.inputs)[1]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Bind an attribute, unless its name is taken.
+
+        Raises:
+            ExperimentError: a method or property of the base class has that name.
+        """
+        if name in _TAKEN:
+            raise ExperimentError(f"self.{name} = … would hide Experiment.{name}; give the attribute another name")
+        object.__setattr__(self, name, value)
 
 
 def check_class(kind: type[Experiment]) -> None:
@@ -301,9 +331,21 @@ def to_mapping(returned: object, who: str) -> Mapping[str, Any]:
     )
 
 
-def prefixed(key: str) -> str:
-    """The name under which a metric of `evaluate` is recorded."""
-    return key if key.startswith("val_") else f"val_{key}"
+def prefixed(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of `evaluate` under the names by which they are recorded.
+
+    Raises:
+        ExperimentError: two would have one name.
+    """
+    named: dict[str, Any] = {}
+    for key, value in metrics.items():
+        name = key if key.startswith("val_") else f"val_{key}"
+        if name in named:
+            raise ExperimentError(
+                f"evaluate() returned {name.removeprefix('val_')!r} and {name!r}, which both are recorded as {name!r}; rename one"
+            )
+        named[name] = value
+    return named
 
 
 def _patience(config: ExperimentConfig) -> tuple[str, int]:

@@ -254,7 +254,10 @@ def parse(line: bytes, seq: int) -> Record | None:
     length, _, body = data.partition(b",")
     if line[2:10] != b"%08x" % zlib.crc32(data) or length != b"%d" % len(body):
         return None
-    record = Record(*json.loads(b"[" + body + b"]"))
+    try:
+        record = Record(*json.loads(b"[" + body + b"]"))
+    except (ValueError, TypeError):
+        return None
     return record if record.seq == seq else None
 
 
@@ -267,5 +270,5 @@ def _last_whole_record(path: Path) -> Position:
 
 def _number(value: float) -> str:
     if value - value == 0.0:
-        return repr(value)
+        return repr(float(value))
     return '"NaN"' if value != value else '"Infinity"' if value > 0 else '"-Infinity"'

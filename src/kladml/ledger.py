@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kladml import durable, rundir
 from kladml.checkpoint.store import CheckpointStore
 from kladml.context import Launch
+from kladml.durable import DirectoryLock
 from kladml.errors import CheckpointError
 from kladml.records import FORMAT, Action, Best, RunResult, Status
 
@@ -55,15 +56,12 @@ class Place:
         return cls(root=root, experiments=settings.experiments, module=kind.__module__, log_level=settings.log_level)
 
 
-def open_attempt(
-    directory: RunDirectory, config: ExperimentConfig, decision: Decision, place: Place, identity: str | None = None
-) -> Launch:
-    """Make a run directory ready for its next attempt.
+def open_attempt(directory: RunDirectory, config: ExperimentConfig, place: Place, identity: str | None = None) -> Launch:
+    """Make a run directory ready for its next attempt. The caller owns it.
 
     Args:
-        directory: the run directory; made when absent, moved to `.old/` when the decision says so.
+        directory: the run directory, empty or holding the run that goes on.
         config: the resolved config.
-        decision: start, replace, resume or retry.
         place: where the code is.
         identity: what tells this run from another of the same name; by default the config's digest.
 
@@ -73,11 +71,12 @@ def open_attempt(
     Raises:
         OSError: the directory cannot be written.
     """
-    if decision.action == "replace":
-        set_aside(directory)
-    durable.make_directory(directory.path)
-    keeps = decision.action in ("resume", "retry") or (directory.exists() and decision.same)
-    run = directory.read_run() if keeps else _new_run(directory)
+    with _writing:
+        return _open_attempt(directory, config, place, identity)
+
+
+def _open_attempt(directory: RunDirectory, config: ExperimentConfig, place: Place, identity: str | None) -> Launch:
+    run = directory.read_run() if directory.exists() else _new_run(directory)
     digest = identity if identity is not None else config.digest()
     durable.write_json(directory.config, {"format": FORMAT, "digest": digest, "config": config.to_dict()})
     attempt = len(run["attempts"]) + 1
@@ -100,6 +99,32 @@ def open_attempt(
     run["attempts"] = [*run["attempts"], entry]
     durable.write_json(directory.run, run)
     return to_launch(run)
+
+
+def claim(directory: RunDirectory, decision: Decision) -> DirectoryLock:
+    """Become the owner of a run directory, made when it is absent.
+
+    Args:
+        directory: the run directory.
+        decision: when it says `replace`, the old directory moves to `.old/` and a new one takes its place.
+
+    Returns:
+        The ownership; whoever looks at the directory before may be wrong, so decide again now.
+
+    Raises:
+        RunHeld: another living process owns it.
+        OSError: the directory cannot be written.
+    """
+    durable.make_directory(directory.path)
+    lock = DirectoryLock(directory.path)
+    if decision.action != "replace":
+        return lock
+    try:
+        set_aside(directory)
+    finally:
+        lock.close()
+    durable.make_directory(directory.path)
+    return DirectoryLock(directory.path)
 
 
 def to_launch(run: Mapping[str, Any]) -> Launch:
@@ -194,6 +219,12 @@ def has_finished(directory: RunDirectory) -> bool:
     return latest_result(directory).get("status") == "FINISHED"
 
 
+def settle(directory: RunDirectory) -> None:
+    """Say in `run.json` that a run is complete, when whoever ran it died before that."""
+    if directory.read_run()["status"] != "FINISHED":
+        close_attempt(directory, "FINISHED", cause="finished; whoever started it ended before noting that")
+
+
 def committed_progress(directory: RunDirectory) -> dict[str, int]:
     """Epochs and steps that the newest commit holds, for a run that could not write its result.
 
@@ -211,7 +242,7 @@ def committed_progress(directory: RunDirectory) -> dict[str, int]:
 
 
 def latest_result(directory: RunDirectory, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the last attempt wrote; empty when it was killed before it could, whatever an earlier one left.
+    """What the last attempt wrote at its end; empty when it was killed before it could, whatever it or an earlier one left.
 
     Args:
         directory: the run directory.
@@ -219,7 +250,8 @@ def latest_result(directory: RunDirectory, run: Mapping[str, Any] | None = None)
     """
     run = directory.read_run() if run is None else run
     result = directory.read_result()
-    return result if result is not None and result["attempt"] == len(run["attempts"]) else {}
+    current = result is not None and result["attempt"] == len(run["attempts"]) and result["status"] != "RUNNING"
+    return result if result is not None and current else {}
 
 
 def _new_run(directory: RunDirectory) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from kladml.project import is_foreign
+
 if TYPE_CHECKING:
     from logging.handlers import RotatingFileHandler
 
@@ -29,8 +31,6 @@ BAR = "    | "
 
 _MAX_BYTES = 10 << 20
 _KEEP = 5
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_FOREIGN = ("site-packages", "dist-packages", f"{os.sep}lib{os.sep}python", "<frozen")
 
 
 class Logger:
@@ -85,8 +85,8 @@ def describe(error: BaseException) -> str:
 def _describe_one(error: BaseException) -> list[str]:
     head = "".join(traceback.format_exception_only(error)).rstrip().splitlines()
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_foreign(frame.filename)]
-    others = [frame for frame in frames if _is_foreign(frame.filename)]
+    own = [frame for frame in frames if not is_foreign(frame.filename)]
+    others = [frame for frame in frames if is_foreign(frame.filename)]
     lines = [*head, *_format(own)]
     if others:
         lines += ["in libraries:" if own else "frames:", *_format(others)]
@@ -104,12 +104,8 @@ def place_of(error: BaseException) -> str:
     """
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_foreign(frame.filename)]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_foreign(frame.filename)]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
-
-
-def _is_foreign(filename: str) -> bool:
-    return filename.startswith(_PACKAGE) or any(part in filename for part in _FOREIGN)
 
 
 def _format(frames: list[traceback.FrameSummary]) -> list[str]:
@@ -127,14 +123,15 @@ class RotatingLog:
             level: lowest level of other libraries' loggers; ours are kept from DEBUG on.
         """
         self._path = path
+        self._owner = os.getpid()
         self._open()
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
         _install(_RotatingHandler(self, sys.stderr), level)
 
     def rotate_if_large(self) -> None:
-        """Start a new file when the current one has grown over 10 MiB; five old ones are kept."""
-        if os.fstat(2).st_size > _MAX_BYTES:
+        """Start a new file when the current one has grown over 10 MiB; five old ones are kept. Forked processes leave that to the owner."""
+        if os.getpid() == self._owner and os.fstat(2).st_size > _MAX_BYTES:
             _shift(self._path)
             self._open()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kladml.checkpoint import codec
 from kladml.config import ExperimentConfig
-from kladml.errors import ExperimentError
+from kladml.errors import CaptureError, ExperimentError
 from kladml.experiment import Experiment
 
 
@@ -50,6 +50,7 @@ class ModelExperiment(Experiment):
         context = self._running("run")
         if context.progress.epoch >= 1:
             return
+        context.epochs = 1
         context.begin_epoch(1)
         trained = self._call("train", "fit", self.train_data)
         evaluated = self._evaluate()
@@ -57,8 +58,11 @@ class ModelExperiment(Experiment):
 
     def save_state(self) -> None:
         """Commit the trained model. One that no checkpoint can hold is not committed: a run that is cut off now trains it again."""
-        if "model" not in self.list_inputs():
-            super().save_state()
+        try:
+            if "model" in self.get_state():
+                super().save_state()
+        except CaptureError as error:
+            self.logger.warning("the trained model is not committed: %s", error)
 
     def _evaluate(self) -> dict[str, Any]:
         if _method(self.model, "evaluate", "score") is None:
@@ -115,7 +119,9 @@ def _source(model_class: type[Any]) -> str:
 
 def _data_digest(data: Any) -> str:
     if codec.supports(data):
-        return json.dumps(codec.encode({"data": data})[1], sort_keys=True)
+        encoder = codec.Encoder()
+        encoder.encode(data, "data")
+        return json.dumps(encoder.leaves, sort_keys=True)
     return f"{type(data).__qualname__} of length {len(data) if isinstance(data, Sized) else 'unknown'}"
 
 

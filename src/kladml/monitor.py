@@ -29,9 +29,10 @@ class Watch:
         self._monitor = monitor
         self.best: Best | None = None
         self.epochs_without = 0
+        self._seen = False
 
     def update(self, metrics: Mapping[str, float], epoch: int) -> bool:
-        """Look at the metrics of an epoch. NaN is never an improvement.
+        """Look at the metrics of an epoch. NaN is never an improvement; an epoch that was not measured counts neither way.
 
         Args:
             metrics: the epoch's metrics.
@@ -41,10 +42,12 @@ class Watch:
             Whether this epoch is the best so far.
 
         Raises:
-            ExperimentError: the monitored metric is not among them.
+            ExperimentError: the monitored metric is not among them and never was.
         """
         monitor = self._monitor
         if monitor is None:
+            return False
+        if monitor.metric not in metrics and self._seen:
             return False
         if monitor.metric not in metrics:
             known = ", ".join(sorted(metrics)) or "none"
@@ -53,6 +56,7 @@ class Watch:
                 f"config, or return "
                 "the metric from train_epoch() or evaluate() (whose keys get the prefix val_)."
             )
+        self._seen = True
         value = metrics[monitor.metric]
         sign = 1.0 if monitor.mode == "max" else -1.0
         improved = not math.isnan(value) and (self.best is None or sign * (value - self.best.value) > monitor.min_delta)
@@ -70,12 +74,13 @@ class Watch:
     def get_state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         best = None if self.best is None else {"metric": self.best.metric, "value": self.best.value, "epoch": self.best.epoch}
-        return {"best": best, "epochs_without": self.epochs_without}
+        return {"best": best, "epochs_without": self.epochs_without, "seen": self._seen}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what `get_state` gave."""
         self.best = None if state["best"] is None else Best(**state["best"])
         self.epochs_without = state["epochs_without"]
+        self._seen = state["seen"]
 
 
 class Means:
@@ -96,9 +101,10 @@ class Means:
         Raises:
             ExperimentError: the value is no number.
         """
-        term = _without_graph(key, value) * weight
+        share = to_number(key, weight)
+        term = _in_double(key, value) * share
         old = self._sums.get(key)
-        self._sums[key] = (term, weight) if old is None else (old[0] + term, old[1] + weight)
+        self._sums[key] = (term, share) if old is None else (old[0] + term, old[1] + share)
 
     def take(self) -> dict[str, float]:
         """The means, in the order in which the keys first came; starts again without values."""
@@ -134,13 +140,14 @@ def to_number(key: str, value: Any) -> float:
     return float(number)
 
 
-def _without_graph(key: str, value: Any) -> Any:
+def _in_double(key: str, value: Any) -> Any:
+    """A value that can be added up: a tensor stays on its device, without its graph, in a precision that does not stall."""
     library = _library(value)
     if library is None or not _is_torch(value):
         return to_number(key, value)
     if value.ndim != 0:
         to_number(key, value)
-    return value.detach()
+    return library.in_double(value)
 
 
 def _is_torch(value: Any) -> bool:

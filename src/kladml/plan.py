@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kladml.checkpoint.store import CheckpointStore
 from kladml.errors import KladMLError
+from kladml.ledger import has_finished
 
 if TYPE_CHECKING:
     from kladml.config.schema import ExperimentConfig
@@ -34,7 +35,7 @@ class Decision:
 
 
 def decide(config: ExperimentConfig, directory: RunDirectory, *, identity: str | None = None, anew: bool = False) -> Decision:
-    """Look at a run directory; nothing is changed.
+    """Look at a run directory; nothing is changed. Who acts on it owns the directory, or the answer may be old.
 
     Args:
         config: the resolved config.
@@ -50,10 +51,10 @@ def decide(config: ExperimentConfig, directory: RunDirectory, *, identity: str |
             action="refuse",
             reason=f"{directory.path} is a file; a run needs a folder of that name. Move the file away, or rename the experiment.",
         )
+    if not directory.exists() and (directory.checkpoints.exists() or directory.journal.exists()):
+        return Decision(action="replace", reason="a new run; the folder holds parts of another one without its run.json and moves to .old/")
     if not directory.exists():
         return Decision(action="start", reason="new")
-    if directory.is_held():
-        return Decision(action="refuse", reason=f"{directory.path} is in use by another process; wait until it ends, or stop it")
     try:
         run, recorded = directory.read_run(), directory.read_config()
         same = recorded["digest"] == (identity if identity is not None else config.digest())
@@ -61,7 +62,7 @@ def decide(config: ExperimentConfig, directory: RunDirectory, *, identity: str |
         return Decision(action="replace", reason="starts anew as asked") if anew else Decision(action="refuse", reason=str(error))
     if anew:
         return Decision(action="replace", reason="starts anew as asked; the old folder moves to .old/")
-    if run["status"] == "FINISHED":
+    if run["status"] == "FINISHED" or has_finished(directory):
         return _finished(directory, recorded, config, same)
     return _unfinished(directory, run["status"], recorded, config, same)
 
@@ -75,8 +76,10 @@ def _finished(directory: RunDirectory, recorded: Mapping[str, Any], config: Expe
 
 def _unfinished(directory: RunDirectory, status: str, recorded: Mapping[str, Any], config: ExperimentConfig, same: bool) -> Decision:
     commits = CheckpointStore(directory.checkpoints).numbers()
+    if not commits and same:
+        return Decision(action="start", reason=f"{status.lower()} before its first commit: starts anew", same=True)
     if not commits:
-        return Decision(action="start", reason=f"{status.lower()} before its first commit: starts anew", same=same)
+        return Decision(action="replace", reason=f"{status.lower()} before its first commit, and the config changed: a new run")
     if not same:
         change = difference(recorded["config"], config.to_dict())
         return Decision(

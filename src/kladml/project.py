@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 SETTINGS_FILE = "kladml.yaml"
 """Name of the file that marks the project root and holds its settings."""
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_FOREIGN = ("site-packages", "dist-packages", f"{os.sep}lib{os.sep}python", "<frozen")
+
+
+def is_foreign(filename: str) -> bool:
+    """Whether a source file belongs to a library, the interpreter or this package, not to the user."""
+    return filename.startswith(_PACKAGE) or any(part in filename for part in _FOREIGN)
 
 
 def find_root(start: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kladml import durable
-from kladml.errors import CheckpointVersion, RunError, RunHeld
+from kladml.errors import CheckpointVersion, RunError
 from kladml.records import FORMAT
 
 
@@ -102,11 +102,7 @@ class RunDirectory:
 
     def is_held(self) -> bool:
         """Whether a living process owns the directory."""
-        try:
-            durable.DirectoryLock(self.path).close()
-        except RunHeld:
-            return True
-        return False
+        return durable.is_locked(self.path)
 
 
 def read_json(path: Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:

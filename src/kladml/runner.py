@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import sys
 from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,19 +165,18 @@ class ExperimentRunner:
             the model raised.
         """
         settings = load_settings(self._config, self.root)
-        identity, config = describe_model(model_class, (train_data, eval_data), run_name or experiment_name, hyperparams)
+        identity, config = describe_model(model_class, (train_data, eval_data), run_name or folder_name(experiment_name), hyperparams)
         results, outside = results_folder(settings, self.root), self._outside(settings)
         config, directory, decision = _free_name(results, config, identity)
-        launch = ledger.open_attempt(directory, config, decision, Place.of(self.root, settings, model_class), identity)
-        experiment = ModelExperiment.of(config, model_class, train_data, eval_data)
-        delivery = Delivery(outside)
-        delivery.open(directory, launch.attempt, experiment_name, config.name)
-        try:
-            result = session.run_here(experiment, directory, launch)
-        finally:
-            delivery.close(directory, directory.read_run()["status"])
-            delivery.stop()
-        return result
+        with closing(ledger.claim(directory, decision)):
+            launch = ledger.open_attempt(directory, config, Place.of(self.root, settings, model_class), identity)
+            delivery = Delivery(outside)
+            delivery.open(directory, launch.attempt, experiment_name, config.name)
+            try:
+                return session.run_here(lambda: ModelExperiment.of(config, model_class, train_data, eval_data), directory, launch)
+            finally:
+                delivery.end(directory, directory.read_run()["status"])
+                delivery.close()
 
     def _outside(self, settings: Settings) -> Outside:
         storage = self._storage
@@ -185,8 +186,15 @@ class ExperimentRunner:
         publishers = (
             {type(self._publisher).__name__: self._publisher} if self._publisher is not None else self._configured_publishers(settings)
         )
-        bucket = storage.bucket if storage is not None and storage.bucket else "kladml"
+        bucket = self._bucket(storage)
         return Outside(trackers=trackers, publishers=publishers, storage=storage, bucket=bucket)
+
+    def _bucket(self, storage: StorageInterface | None) -> str:
+        """The storage's own bucket when its URI names one, else the setting, else `kladml`."""
+        if self._storage is not None:
+            setting = self._config.get("storage.bucket")
+            return str(setting or self._storage.bucket or "kladml")
+        return storage.bucket if storage is not None and storage.bucket else "kladml"
 
     def _configured_trackers(self, settings: Settings) -> dict[str, TrackerInterface]:
         return {target.label: registry.create_tracker(target, self.root) for target in settings.tracker}
@@ -195,13 +203,19 @@ class ExperimentRunner:
         return {target.label: registry.create_publisher(target, self.root, stream=sys.stdout) for target in settings.publisher}
 
 
+def folder_name(experiment_name: str) -> str:
+    """The name of a run directory for an experiment whose name is free text: what a folder cannot hold becomes `-`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", experiment_name).strip("-.") or experiment_name
+
+
 def _free_name(results: Path, config: ExperimentConfig, identity: str) -> tuple[ExperimentConfig, RunDirectory, plan.Decision]:
     """The run directory for a model: an unfinished run of the same identity is continued, any other is left alone for the next number."""
     for number in itertools.count(1):
         named = config if number == 1 else dataclasses.replace(config, name=f"{config.name}-{number}")
         directory = RunDirectory(results / named.name)
         decision = plan.decide(named, directory, identity=identity)
-        if not directory.path.exists() or (decision.same and decision.action in ("start", "resume", "retry")):
+        goes_on = decision.same and decision.action in ("start", "resume", "retry") and not directory.is_held()
+        if goes_on or not directory.path.exists():
             return named, directory, decision
         if not directory.path.is_dir():
             raise RunRefused(decision.reason)

@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kladml import durable, ledger, logs, plan, registry, rundir
 from kladml.checkpoint import rng
 from kladml.context import RunContext, Stopped
-from kladml.errors import ExperimentError, RunRefused
+from kladml.errors import ExperimentError, KladMLError, RunRefused
 from kladml.forks import close_in_children
 from kladml.processes import StopRequest
 from kladml.project import find_root
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from kladml.context import Launch
     from kladml.experiment import Experiment
 
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 _EXPORTERS = {"torch": "kladml.integrations.torch", "sklearn": "kladml.integrations.sklearn", "numpy": "kladml.integrations.numpy"}
 
 
@@ -53,10 +56,9 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
     close_in_children(context)
     experiment.context = context
     try:
-        with context.stack:
-            _work(experiment, context)
-            context.record("end", {"status": "FINISHED"})
-            context.sync()
+        _work_in_stack(experiment, context)
+        context.record("end", {"status": "FINISHED"})
+        context.sync()
         save_result(context, "FINISHED")
         experiment.logger.info("finished after %.1f s: %s", time.monotonic() - started, directory.path)
     except BaseException as error:
@@ -65,6 +67,19 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
     finally:
         experiment.context = None
         context.close()
+
+
+def _work_in_stack(experiment: Experiment, context: RunContext) -> None:
+    """Work, then close what was entered. A context manager that swallows exceptions must not turn a failure into a success."""
+    failure: BaseException | None = None
+    with context.stack:
+        try:
+            _work(experiment, context)
+        except BaseException as error:
+            failure = error
+            raise
+    if failure is not None:
+        raise failure
 
 
 def _work(experiment: Experiment, context: RunContext) -> None:
@@ -77,19 +92,21 @@ def _work(experiment: Experiment, context: RunContext) -> None:
     before = rng.loaded()
     experiment.setup()
     rng.seed(config.seed, rng.loaded() - before)
-    inputs = experiment.list_inputs()
+    inputs = experiment.end_setup()
     if inputs:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
+    undeclared = [name for name in inputs if name not in experiment.inputs]
+    if config.checkpoint.every_steps is not None:
+        logger.warning("checkpoint.every_steps is not used yet: commits are made at the ends of epochs")
     if context.saved is not None:
         experiment.load_state()
         rng.restore(context.saved["rng"])
         progress = context.progress
         logger.info("continues from commit %d: %d epochs, %d steps done", context.commit_number, progress.epoch, progress.step)
-        if inputs:
-            context.mark_inexact(f"resumed: the positions and states inside {', '.join(inputs)} are not kept by this version")
+        if undeclared:
+            context.mark_inexact(f"resumed: what {', '.join(undeclared)} held beside what setup() builds was not kept")
     context.saved = None
     experiment.run()
-    context.leave_if_asked()
     experiment.save_state()
     export(experiment, "model_last")
 
@@ -103,7 +120,7 @@ def prepare(seed: int, deterministic: str | bool) -> None:
     """
     rng.seed(seed)
     if deterministic is not False:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault(_CUBLAS, ":4096:8")
     if "torch" in sys.modules:
         importlib.import_module("kladml.integrations.torch").set_deterministic(deterministic)
 
@@ -171,7 +188,7 @@ def _write_result(directory: RunDirectory, status: Status, summary: dict[str, An
     exact = {"exact": not summary["inexact_because"]}
     failure = None
     if error is not None:
-        failure = {"type": type(error).__name__, "message": str(error), "is_os_error": isinstance(error, OSError)}
+        failure = {"type": type(error).__name__, "message": str(error), "may_pass": may_pass(error)}
     times = {"started": run["created"], "ended": rundir.now()}
     durable.write_json(directory.result, {**head, **summary, **times, **exact, "error": failure})
 
@@ -221,7 +238,9 @@ def run_alone(experiment: Experiment) -> RunResult:
         experiment.logger.info("%s: %s", experiment.config.name, decision.reason)
         return ledger.result_of(directory, action="skipped")
     place = ledger.Place.of(root, settings, type(experiment))
-    return run_here(experiment, directory, ledger.open_attempt(directory, experiment.config, decision, place))
+    with closing(ledger.claim(directory, decision)):
+        launch = ledger.open_attempt(directory, experiment.config, place)
+        return run_here(lambda: experiment, directory, launch)
 
 
 def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirectory) -> Experiment:
@@ -280,11 +299,11 @@ def _takes(kind: type[Experiment], *arguments: object) -> bool:
     return True
 
 
-def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest | None = None) -> RunResult:
-    """Run an opened attempt in this process, and close it in `run.json`.
+def run_here(build: Callable[[], Experiment], directory: RunDirectory, launch: Launch, stop: StopRequest | None = None) -> RunResult:
+    """Run an opened attempt in this process, and close it in `run.json`. The caller owns the directory.
 
     Args:
-        experiment: built, not set up.
+        build: makes the experiment.
         directory: the run directory.
         launch: what opening it gave.
         stop: whether to leave; by default an exception, as KeyboardInterrupt, is the only way.
@@ -293,20 +312,39 @@ def run_here(experiment: Experiment, directory: RunDirectory, launch: Launch, st
         The result of a finished run.
 
     Raises:
-        RunHeld: another process owns the directory.
         BaseException: whatever the user's code raised.
     """
     started = time.monotonic()
-    lock = durable.DirectoryLock(directory.path)
     try:
-        with logs.in_process(directory.log):
+        with logs.in_process(directory.log), _process_settings_kept():
+            experiment = build()
             execute(experiment, directory, launch, stop or StopRequest())
         ledger.close_attempt(directory, "FINISHED", exit_code=0)
         seconds = time.monotonic() - started
         return replace(ledger.result_of(directory, seconds=seconds), model=vars(experiment).get("model"))
     except BaseException as error:
         killed = isinstance(error, Stopped | KeyboardInterrupt)
-        ledger.close_attempt(directory, "KILLED" if killed else "FAILED", cause=str(error) or type(error).__name__)
+        with suppress(OSError, KladMLError):  # the run's own error matters more
+            ledger.close_attempt(directory, "KILLED" if killed else "FAILED", cause=str(error) or type(error).__name__)
         raise
+
+
+@contextmanager
+def _process_settings_kept() -> Iterator[None]:
+    """Put back what `prepare` sets for the whole process, since the process is the caller's."""
+    variable = os.environ.get(_CUBLAS)
+    library = importlib.import_module("kladml.integrations.torch") if "torch" in sys.modules else None
+    before = None if library is None else library.get_deterministic()
+    try:
+        yield
     finally:
-        lock.close()
+        if variable is None:
+            os.environ.pop(_CUBLAS, None)
+        if library is not None:
+            library.restore_deterministic(before)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an exception might not come again: an error of the system, but no file that is missing or forbidden."""
+    lasting = FileNotFoundError | FileExistsError | NotADirectoryError | IsADirectoryError | PermissionError
+    return isinstance(error, OSError) and not isinstance(error, lasting)

@@ -7,8 +7,10 @@ import fnmatch
 import logging
 import time
 from collections.abc import Collection, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from kladml import ledger, plan, session
@@ -17,14 +19,16 @@ from kladml.config import ExperimentConfig, Suite, read_suite, suggest
 from kladml.config.words import with_hint
 from kladml.context import Stopped
 from kladml.delivery import Delivery
-from kladml.errors import ConfigError, KladMLError, RunNotFound
+from kladml.durable import DirectoryLock
+from kladml.errors import ConfigError, KladMLError, RunHeld, RunNotFound
 from kladml.events import Ended, Event, Planned, Started
 from kladml.ledger import Place
+from kladml.plan import Decision
 from kladml.processes import StopRequest
 from kladml.records import Fault, RunResult, Status, SuiteResult
 from kladml.rundir import RunDirectory
 from kladml.settings import Settings, results_folder
-from kladml.supervisor import Ending, run_attempt
+from kladml.supervisor import Ending, World, run_attempt
 
 if TYPE_CHECKING:
     from kladml.config.suite import ConfigSource
@@ -124,10 +128,12 @@ def plan_item(item: Item, anew: Collection[str]) -> Planned:
     Returns:
         The plan.
     """
-    name = item.config.name
-    decision = plan.decide(item.config, item.directory, anew=any(fnmatch.fnmatch(name, pattern) for pattern in anew))
+    name, directory = item.config.name, item.directory
+    decision = plan.decide(item.config, directory, anew=any(fnmatch.fnmatch(name, pattern) for pattern in anew))
+    if decision.action not in ("skip", "refuse") and directory.is_held():
+        decision = Decision(action="refuse", reason=f"{directory.path} is in use by another process; wait until it ends, or stop it")
     return Planned(
-        name=name, path=item.directory.path, file=item.file, model_type=item.config.model_type, epochs=item.config.epochs, decision=decision
+        name=name, path=directory.path, file=item.file, model_type=item.config.model_type, epochs=item.config.epochs, decision=decision
     )
 
 
@@ -171,7 +177,7 @@ class SuiteRun:
             What became of every experiment that was reached.
         """
         results: list[RunResult] = []
-        with StopRequest() as stop:
+        with StopRequest() as stop, closing(self._delivery):
             for number, item in enumerate(items, 1):
                 if stop.signal is not None or self._abort:
                     break
@@ -181,29 +187,47 @@ class SuiteRun:
                     ended = Ended(result=_refused(item.directory, f"the run directory cannot be used: {error}"), reason=str(error))
                 results.append(ended.result)
                 yield ended
-        self._delivery.stop()
-        return SuiteResult(results=tuple(results), stopped=stop.signal)
+        complete = len(results) == len(items) and all(result.status == "FINISHED" for result in results)
+        return SuiteResult(results=tuple(results), stopped=None if complete else stop.signal)
 
     def _run_item(self, item: Item, planned: Planned, place: tuple[int, int], stop: StopRequest) -> Generator[Event, None, Ended]:
         decision = planned.decision
         if decision.action == "refuse":
             return Ended(result=_refused(item.directory, decision.reason), reason=decision.reason)
         if decision.action == "skip":
+            ledger.settle(item.directory)
             return Ended(result=ledger.result_of(item.directory, action="skipped"), reason=decision.reason)
+        lock = ledger.claim(item.directory, decision)
+        try:
+            return (yield from self._run_owned(item, planned, place, (stop, lock)))
+        finally:
+            lock.close()
+
+    def _run_owned(
+        self, item: Item, planned: Planned, place: tuple[int, int], held: tuple[StopRequest, DirectoryLock]
+    ) -> Generator[Event, None, Ended]:
+        stop, lock = held
+        decision = plan.decide(item.config, item.directory)
+        if decision.action in ("skip", "refuse", "replace"):
+            raise RunHeld(f"{item.directory.path} was used by another process meanwhile; run the same command again")
         begun = time.monotonic()
         fruitless = 0
         reached = ledger.committed_progress(item.directory)
         while True:
-            launch = ledger.open_attempt(item.directory, item.config, decision, Place.of(self._root, self._settings, item.kind))
+            launch = ledger.open_attempt(item.directory, item.config, Place.of(self._root, self._settings, item.kind))
             yield Started(
                 name=planned.name, path=planned.path, attempt=launch.attempt, number=place[0], total=place[1], reason=decision.reason
             )
             self._delivery.open(item.directory, launch.attempt, self._settings.project, planned.name)
-            ending = yield from self._attempt(item, stop)
-            self._delivery.close(item.directory, ending.status)
+            status: Status = "FAILED"
+            try:
+                ending = yield from self._attempt(item, stop, lock)
+                status = ending.status
+            finally:
+                self._delivery.end(item.directory, status)
             before, reached = reached, ledger.committed_progress(item.directory)
             fruitless = 0 if reached != before else fruitless + 1
-            if not self._tries_again(item, ending, fruitless) or not _wait(item.config.retry.backoff_s * 2 ** max(0, fruitless - 1), stop):
+            if not self._tries_again(item, ending, fruitless) or not _wait(_backoff_s(item.config, fruitless), stop):
                 break
             decision = plan.decide(item.config, item.directory)
             if decision.action == "refuse":
@@ -216,11 +240,15 @@ class SuiteRun:
             )
         )
 
-    def _attempt(self, item: Item, stop: StopRequest) -> Generator[Event, None, Ending]:
+    def _attempt(self, item: Item, stop: StopRequest, lock: DirectoryLock) -> Generator[Event, None, Ending]:
         if not item.in_process and self._settings.isolation == "process":
-            return (yield from run_attempt(item.directory, item.config, self._root, stop, self._level))
+            return (yield from run_attempt(item.directory, item.config, World(root=self._root, level=self._level, lock=lock), stop))
         if item.in_process and self._settings.isolation == "process":
-            _log.info("%s: its class %s is defined in this program, so it runs in this process", item.config.name, item.kind.__qualname__)
+            _log.info(
+                "%s: its class %s can be imported by this program only, so it runs in this process",
+                item.config.name,
+                item.kind.__qualname__,
+            )
         return _attempt_here(item, self._root, stop)
 
     def _tries_again(self, item: Item, ending: Ending, fruitless: int) -> bool:
@@ -230,7 +258,7 @@ class SuiteRun:
             return False
         result = ledger.latest_result(item.directory)
         failure = result.get("error") or {}
-        may_pass = not result or failure.get("is_os_error", False)
+        may_pass = failure.get("may_pass", False) if result else ending.exit_code != 1 and not ending.timed_out
         if policy != "retry" and not may_pass:
             return False
         reason = ending.cause or failure.get("message")
@@ -242,8 +270,8 @@ def _attempt_here(item: Item, root: Path, stop: StopRequest) -> Ending:
     stop.second = "raise"
     try:
         with contextlib.chdir(root):
-            experiment = session.build(item.kind, item.config, item.directory)
-            session.run_here(experiment, item.directory, ledger.to_launch(item.directory.read_run()), stop)
+            launch = ledger.to_launch(item.directory.read_run())
+            session.run_here(lambda: session.build(item.kind, item.config, item.directory), item.directory, launch, stop)
     except Stopped as stopped:
         return Ending(status="KILLED", exit_code=75, cause=f"stopped by {stopped}")
     except KeyboardInterrupt:
@@ -253,6 +281,12 @@ def _attempt_here(item: Item, root: Path, stop: StopRequest) -> Ending:
     finally:
         stop.second = "note"
     return Ending(status="FINISHED", exit_code=0)
+
+
+def _backoff_s(config: ExperimentConfig, fruitless: int) -> float:
+    """A pause that doubles with every attempt without progress, up to five minutes, and is never quite the same for two that failed "
+    "together."""
+    return min(300.0, config.retry.backoff_s * 2.0 ** min(16, max(0, fruitless - 1))) * SystemRandom().uniform(0.5, 1.0)
 
 
 def _wait(seconds: float, stop: StopRequest) -> bool:

@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kladml import heartbeat, ledger
-from kladml.attempt import PARENT, STOPPED
+from kladml.attempt import LOCK, PARENT, STOPPED
 from kladml.config import ExperimentConfig
+from kladml.durable import DirectoryLock
 from kladml.events import Output, Progressed
 from kladml.logs import Tail
 from kladml.processes import StopRequest
@@ -33,24 +34,40 @@ class Ending:
         status: FINISHED, FAILED or KILLED.
         exit_code: of the process; negative for a signal.
         cause: one line that names the cause, when the process could not say so itself.
+        timed_out: whether it ran longer than its config allows.
     """
 
     status: Status
     exit_code: int
     cause: str | None = None
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What surrounds an attempt's process.
+
+    Attributes:
+        root: the project's folder, in which it works.
+        level: the lowest level of its log lines to pass on.
+        lock: the ownership of the run directory, handed on to it.
+    """
+
+    root: Path
+    level: str
+    lock: DirectoryLock
 
 
 def run_attempt(
-    directory: RunDirectory, config: ExperimentConfig, root: Path, stop: StopRequest, level: str
+    directory: RunDirectory, config: ExperimentConfig, world: World, stop: StopRequest
 ) -> Generator[Output | Progressed, None, Ending]:
     """Run the attempt that was opened last, and wait for its end.
 
     Args:
         directory: the run directory.
         config: its config.
-        root: the project's folder, in which the process works.
+        world: what surrounds the process.
         stop: whether to leave.
-        level: the lowest level of log lines to pass on.
 
     Yields:
         What it prints and how far it is.
@@ -58,8 +75,8 @@ def run_attempt(
     Returns:
         How it ended, recorded in `run.json` already.
     """
-    tail = Tail(directory.log, level)
-    with _process(directory, config, root) as process:
+    tail = Tail(directory.log, world.level)
+    with _process(directory, config, world) as process:
         ledger.note_process(directory, process.pid)
         watch = _Watch(process, stop, config.timeout_s)
         attempt = len(directory.read_run()["attempts"])
@@ -111,7 +128,8 @@ class _Watch:
     def ending(self) -> Ending:
         code = self._process.returncode
         if self._asked is not None:
-            return Ending(status="FAILED" if self._asked.startswith("timeout") else "KILLED", exit_code=code, cause=self._asked)
+            timed_out = self._stop.signal is None
+            return Ending(status="FAILED" if timed_out else "KILLED", exit_code=code, cause=self._asked, timed_out=timed_out)
         if code == STOPPED:
             return Ending(status="KILLED", exit_code=code, cause="it was asked to leave by a signal")
         if code < 0:
@@ -122,18 +140,26 @@ class _Watch:
 def _with_result(directory: RunDirectory, ending: Ending) -> Ending:
     """The written result decides whether a run is complete: a process may die after it, and end without complaint before it."""
     if not ledger.has_finished(directory):
-        return ending
+        silent = ending.cause is None and not ledger.latest_result(directory)
+        return replace(ending, cause=f"its process ended before it could say why; see {directory.log}") if silent else ending
     after = "" if ending.exit_code == 0 else f"finished; after that, {ending.cause or 'its process ended with exit code 1'}"
     return Ending(status="FINISHED", exit_code=ending.exit_code, cause=after or None)
 
 
 @contextmanager
-def _process(directory: RunDirectory, config: ExperimentConfig, root: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _process(directory: RunDirectory, config: ExperimentConfig, world: World) -> Iterator[subprocess.Popen[bytes]]:
     """The attempt's process, in a group of its own so that a Ctrl-C on the terminal reaches it through us only."""
     command = [sys.executable, "-m", "kladml.attempt", str(directory.path)]
     with directory.log.open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=root, env=_environment(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+            command,
+            cwd=world.root,
+            env=_environment(config, world.lock),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            process_group=0,
+            pass_fds=(world.lock.descriptor,),
         )
     try:
         yield process
@@ -145,11 +171,11 @@ def _process(directory: RunDirectory, config: ExperimentConfig, root: Path) -> I
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _environment(config: ExperimentConfig) -> dict[str, str]:
+def _environment(config: ExperimentConfig, lock: DirectoryLock) -> dict[str, str]:
     """What must be set before an interpreter starts. A search path relative to our folder would not hold in the project's."""
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)
-    ours = {"PYTHONHASHSEED": str(config.seed), PARENT: str(os.getpid()), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-    return {**os.environ, **ours, **({"PYTHONPATH": path} if path else {})}
+    ours = {PARENT: str(os.getpid()), LOCK: str(lock.descriptor), "PYTHONHASHSEED": str(config.seed)}
+    return {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ, **ours, **({"PYTHONPATH": path} if path else {})}
 
 
 def _output(directory: RunDirectory, text: str) -> Iterator[Output]:

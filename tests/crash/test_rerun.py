@@ -131,7 +131,7 @@ def test_a_directory_that_another_process_owns_is_left_alone(project: Project) -
     run(only=["walk"])
     before = {path: path.stat().st_mtime_ns for path in project.directory("walk").path.rglob("*")}
     lock = durable.DirectoryLock(project.directory("walk").path)
-    suite = run()
+    suite = run(anew=["walk"])
     lock.close()
     assert actions(suite) == [("other", "ran", "FINISHED"), ("walk", "refused", "FAILED")]
     assert "in use by another process" in str(suite.results[1].error)

@@ -116,9 +116,10 @@ def test_a_directory_has_one_owner(tmp_path: Path) -> None:
     lock = durable.DirectoryLock(tmp_path)
     with pytest.raises(RunHeld, match="in use by another process"):
         durable.DirectoryLock(tmp_path)
-    assert names(tmp_path) == []
+    assert durable.is_locked(tmp_path)
     lock.close()
     lock.close()
+    assert not durable.is_locked(tmp_path)
     durable.DirectoryLock(tmp_path).close()
 
 

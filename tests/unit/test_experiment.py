@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kladml import Experiment, ExperimentConfig, RunResult, journal
-from kladml.errors import CheckpointMismatch, ConfigError, ExperimentError, RunRefused
+from kladml.errors import CaptureError, ConfigError, ExperimentError, RunRefused
 from kladml.rundir import RunDirectory
 
 
@@ -205,7 +205,7 @@ def test_state_of_the_users_own_making() -> None:
     assert run(Own).metrics["total"] == 6
 
 
-def test_an_object_that_setup_does_not_build_is_refused_at_resume() -> None:
+def test_an_object_that_setup_does_not_build_is_refused_at_the_first_commit() -> None:
     class Part:
         def state_dict(self):
             return {}
@@ -219,10 +219,7 @@ def test_an_object_that_setup_does_not_build_is_refused_at_resume() -> None:
                 self.part = Part()
             return super().train_epoch(epoch)
 
-    Late.fails_at = 2
-    with pytest.raises(RuntimeError):
-        run(Late)
-    with pytest.raises(CheckpointMismatch, match=r"part, but setup\(\) built none"):
+    with pytest.raises(CaptureError, match=r"self\.part is a Part that setup\(\) did not build"):
         run(Late)
 
 

@@ -28,7 +28,8 @@ def directory(tmp_path: Path) -> RunDirectory:
 def begin(directory: RunDirectory, decision: Decision = START) -> ledger.Launch:
     """Open an attempt."""
     place = Place(root=directory.path.parent.parent, experiments="experiments", module="m", log_level="INFO")
-    return ledger.open_attempt(directory, CONFIG, decision, place)
+    ledger.claim(directory, decision).close()
+    return ledger.open_attempt(directory, CONFIG, place)
 
 
 def write_result(directory: RunDirectory, attempt: int, **changes: object) -> None:

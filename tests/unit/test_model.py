@@ -99,8 +99,6 @@ def test_what_has_no_training_is_refused() -> None:
     with pytest.raises(ExperimentError, match=r"dict has neither train\(\) nor fit\(\)"):
         run(dict)
     with pytest.raises(ConfigError):
-        run(Mean, name="no/name")
-    with pytest.raises(ConfigError):
         run(Trains, name="b", hyperparams={"returns": object()})
     assert not Path("results/b").exists()
 

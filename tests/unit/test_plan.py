@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kladml import ExperimentConfig, durable, ledger, plan
+from kladml import ExperimentConfig, ledger, plan
 from kladml.checkpoint.store import CheckpointStore
 from kladml.ledger import Place
 from kladml.records import Status
@@ -22,8 +22,8 @@ def make(tmp_path: Path) -> Callable[[Status, int], RunDirectory]:
 
     def make(status: Status, commits: int) -> RunDirectory:
         directory = RunDirectory(tmp_path / "a")
-        decision = plan.decide(CONFIG, directory)
-        ledger.open_attempt(directory, CONFIG, decision, Place(root=tmp_path, experiments="experiments", module="m", log_level="INFO"))
+        ledger.claim(directory, plan.decide(CONFIG, directory)).close()
+        ledger.open_attempt(directory, CONFIG, Place(root=tmp_path, experiments="experiments", module="m", log_level="INFO"))
         for number in range(commits):
             CheckpointStore(directory.checkpoints).commit({"n": number})
         ledger.close_attempt(directory, status)
@@ -45,7 +45,7 @@ def make(tmp_path: Path) -> Callable[[Status, int], RunDirectory]:
         ("KILLED", 2, CHANGED, "refuse", "--restart a"),
         ("FAILED", 2, CHANGED, "refuse", "hyperparams.deep.y: 'absent' -> 2"),
         ("FAILED", 0, CONFIG, "start", "before its first commit"),
-        ("KILLED", 0, CHANGED, "start", "before its first commit"),
+        ("KILLED", 0, CHANGED, "replace", "before its first commit, and the config changed"),
     ],
 )
 def test_what_is_done_with_what_is_there(
@@ -65,11 +65,7 @@ def test_nothing_there_is_a_start(tmp_path: Path) -> None:
     assert plan.decide(CONFIG, RunDirectory(tmp_path / "a"), anew=True).action == "start"
 
 
-def test_a_file_or_a_held_folder_is_refused(tmp_path: Path, make: Callable[[Status, int], RunDirectory]) -> None:
-    directory = make("KILLED", 1)
-    lock = durable.DirectoryLock(directory.path)
-    assert plan.decide(CONFIG, directory, anew=True).action == "refuse"
-    lock.close()
+def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = plan.decide(CONFIG, RunDirectory(tmp_path / "file"))
     assert (refused.action, "is a file" in refused.reason) == ("refuse", True)

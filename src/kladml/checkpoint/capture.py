@@ -1,18 +1,26 @@
 """What an experiment's attributes hold that `setup` does not rebuild: read out at a commit, put back, in place, at a resume.
 
-An attribute is *state* when a codec can write it, or when it has `state_dict` and `load_state_dict`, also inside lists, tuples and dicts.
-Everything else (a loader, a dataset, a function) is an *input*: `setup` builds it again in every attempt.
+An attribute is *state* when a codec can write it, when it has `state_dict` and `load_state_dict`, or when it is an object of the
+project's own
+classes, whose attributes are looked at in the same way; also inside lists, tuples and dicts. Everything else (a loader, a function, an
+object
+that is walked over or indexed, as a dataset) is an *input*: `setup` builds it again in every attempt.
 """
 
 from __future__ import annotations
 
+import logging
+import random
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from kladml.checkpoint import codec
 from kladml.errors import CheckpointMismatch
+from kladml.project import is_foreign
 
 _STATEFUL = "state_dict()"
+_ATTRIBUTES = "attributes()"
 """The only key of what is kept of an object with that method; no word that a user's own dict is likely to hold."""
 
 
@@ -41,15 +49,29 @@ def split(attributes: Mapping[str, Any], inputs: Collection[str]) -> tuple[dict[
     return state, [name for name in attributes if name not in state]
 
 
-def capture(value: Any) -> Any:
-    """What a checkpoint keeps of a value: containers are copied, things with a `state_dict` become a mapping with that one key."""
+def is_built(value: Any) -> bool:
+    """Whether a value is an object that only `setup` can make again: a checkpoint holds what is in it, not the object."""
+    return _is_stateful(value) or _is_own(value)
+
+
+def capture(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """What a checkpoint keeps of a value: containers are copied, objects become a mapping with one key that says how they were read.
+
+    Args:
+        value: the value.
+        above: identities of the objects that it was reached through, which are not entered again.
+    """
     if _is_stateful(value):
         return {_STATEFUL: value.state_dict()}
-    if codec.integration(value) is None:
-        if type(value) is dict:
-            return {key: capture(item) for key, item in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(capture(item) for item in value)
+    if codec.integration(value) is not None:
+        return value
+    if type(value) is dict:
+        return {key: capture(item, above) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(capture(item, above) for item in value)
+    if _is_own(value):
+        path = (*above, id(value))
+        return {_ATTRIBUTES: {name: capture(item, path) for name, item in vars(value).items() if id(item) not in path and _is_state(item)}}
     return value
 
 
@@ -74,6 +96,13 @@ def restore(live: Any, saved: Any, path: str) -> Any:
         return live
     if type(live) is tuple and type(saved) is tuple and len(live) == len(saved):
         return tuple(restore(one, other, f"{path}.{index}") for index, (one, other) in enumerate(zip(live, saved, strict=True)))
+    if isinstance(saved, dict) and set(saved) == {_ATTRIBUTES} and _is_own(live):
+        for name, item in saved[_ATTRIBUTES].items():
+            vars(live)[name] = restore(vars(live).get(name), item, f"{path}.{name}")
+        return live
+    if isinstance(live, random.Random) and isinstance(saved, random.Random):
+        live.setstate(saved.getstate())
+        return live
     if isinstance(live, dict) and isinstance(saved, dict):
         filled = {key: restore(live.get(key), item, f"{path}.{key}") for key, item in saved.items()}
         live.clear()
@@ -85,10 +114,10 @@ def restore(live: Any, saved: Any, path: str) -> Any:
 
 
 def _refuse_unbuilt(saved: Any, path: str) -> None:
-    if isinstance(saved, dict) and set(saved) == {_STATEFUL}:
+    if isinstance(saved, dict) and set(saved) in ({_STATEFUL}, {_ATTRIBUTES}):
         raise CheckpointMismatch(
-            f"the checkpoint holds the state of an object for {path}, but setup() built none with load_state_dict() there. Build it in "
-            "setup(), which runs in every attempt, or start the experiment anew."
+            f"the checkpoint holds the state of an object for {path}, but setup() built none of that kind there. Build it in setup(), "
+            "which runs in every attempt, or start the experiment anew."
         )
     items = saved.items() if isinstance(saved, dict) else enumerate(saved) if type(saved) in (list, tuple) else ()
     for name, item in items:
@@ -98,28 +127,38 @@ def _refuse_unbuilt(saved: Any, path: str) -> None:
 def _load(live: Stateful, saved: Any, path: str) -> Stateful:
     if not (isinstance(saved, dict) and set(saved) == {_STATEFUL}):
         raise CheckpointMismatch(
-            f"{path} is a {type(live).__name__} now, but the checkpoint holds a {type(saved).__name__} under that name. Undo the change, "
-            f"or start the "
-            "experiment anew."
+            f"{path} is a {type(live).__name__} now, but the checkpoint holds a {type(saved).__name__} under that name. "
+            "Undo the change, or start the experiment anew."
         )
     try:
         live.load_state_dict(saved[_STATEFUL])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CheckpointMismatch(
-            f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. Undo the change to the code or config, or start the "
-            f"experiment anew."
+            f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. "
+            "Undo the change to the code or config, or start the experiment anew."
         ) from error
     return live
 
 
 def _is_state(value: Any) -> bool:
-    if _is_stateful(value) or codec.integration(value) is not None:
+    if is_built(value) or codec.integration(value) is not None:
         return True
     if type(value) is dict:
         return all(codec.supports(key) and _is_state(item) for key, item in value.items())
     if type(value) in (list, tuple):
         return all(_is_state(item) for item in value)
     return codec.supports(value)
+
+
+def _is_own(value: Any) -> bool:
+    """Whether a value is a plain object of a class that the project wrote: no class, no function, nothing to walk over or to index."""
+    kind = type(value)
+    if isinstance(value, type | logging.Logger) or any("__iter__" in vars(base) or "__getitem__" in vars(base) for base in kind.__mro__):
+        return False
+    if "__dict__" not in dir(value) or kind.__module__ not in sys.modules:
+        return False
+    source = vars(sys.modules[kind.__module__]).get("__file__")
+    return kind.__module__ == "__main__" or (source is not None and not is_foreign(source))
 
 
 def _is_stateful(value: Any) -> TypeGuard[Stateful]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import random
 import struct
 import sys
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ _INTEGRATIONS = {
 }
 """Libraries whose values need their own code, by the first part of the type's module."""
 
-_PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
+_PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset, random.Random)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Encoder:
             return items if type(value) is list else {"$": "tuple", "items": items}
         if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
             return self._encode_dict(value, path)
+        if type(value) is random.Random:
+            return {"$": "random", "state": self.encode(value.getstate(), path)}
         if type(value) in (set, frozenset):
             items = [self.encode(item, f"{path}.{index}") for index, item in enumerate(sorted(value, key=repr))]
             return {"$": type(value).__name__, "items": items}
@@ -207,6 +210,10 @@ class Decoder:
             case "dict" | "ordered":
                 pairs = [(self.decode(key), self.decode(item)) for key, item in node["items"]]
                 return dict(pairs) if kind == "dict" else _ordered(pairs)
+            case "random":
+                generator = random.Random()  # noqa: S311 - the user's own kind of generator
+                generator.setstate(self.decode(node["state"]))
+                return generator
             case "float":
                 return struct.unpack(">d", bytes.fromhex(node["bits"]))[0]
             case "bytes":

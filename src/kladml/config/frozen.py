@@ -21,6 +21,12 @@ class FrozenDict(dict[str, Any]):
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"this is a mapping: write [{name!r}] instead of .{name}. For attributes, declare a dataclass Hyperparams in the experiment's "
+            f"class"
+        )
+
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
 

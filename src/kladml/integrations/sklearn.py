@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kladml.errors import CheckpointCorrupt, MissingExtra
+from kladml.errors import CaptureError, CheckpointCorrupt, MissingExtra
 
 if TYPE_CHECKING:
     from kladml.checkpoint.codec import Decoder, Encoder
@@ -21,8 +21,20 @@ def claims(value: Any) -> bool:
 
 
 def encode(value: Any, path: str, encoder: Encoder) -> Any:
-    """An estimator as a skops file beside the JSON."""
-    return {"$": "sklearn.estimator", "file": encoder.file(_dump(value), path, ".skops")}
+    """An estimator as a skops file beside the JSON.
+
+    Raises:
+        CaptureError: the file would name a type that `decode` refuses.
+    """
+    data = _dump(value)
+    foreign = _foreign(data)
+    if foreign:
+        raise CaptureError(
+            f"{path} is an estimator with {', '.join(foreign)} in it; only types of scikit-learn, NumPy and SciPy can be kept in a "
+            f"checkpoint. "
+            "Give the experiment get_state() and restore() for it."
+        )
+    return {"$": "sklearn.estimator", "file": encoder.file(data, path, ".skops")}
 
 
 def decode(node: dict[str, Any], decoder: Decoder) -> Any:
@@ -33,11 +45,10 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
     """
     io = _skops()
     data = decoder.files[node["file"]]
-    types = io.get_untrusted_types(data=data)
-    foreign = [name for name in types if not name.startswith(_TRUSTED_PREFIXES)]
+    foreign = _foreign(data)
     if foreign:
         raise CheckpointCorrupt(f"an estimator's file names {', '.join(foreign)}; only types of scikit-learn, NumPy and SciPy are loaded")
-    return io.loads(data, trusted=types)
+    return io.loads(data, trusted=io.get_untrusted_types(data=data))
 
 
 def restore(live: Any, saved: Any) -> Any:
@@ -61,6 +72,11 @@ def export(value: Any) -> tuple[str, bytes] | None:
 def _dump(value: Any) -> bytes:
     data: bytes = _skops().dumps(value)
     return data
+
+
+def _foreign(data: bytes) -> list[str]:
+    """Types in a skops file that are not loaded."""
+    return [name for name in _skops().get_untrusted_types(data=data) if not name.startswith(_TRUSTED_PREFIXES)]
 
 
 def _skops() -> Any:

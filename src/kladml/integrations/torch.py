@@ -143,6 +143,25 @@ def set_deterministic(mode: str | bool) -> None:
     torch.backends.cudnn.benchmark = False
 
 
+def get_deterministic() -> tuple[bool, bool, bool]:
+    """What `set_deterministic` changes, to put it back."""
+    import torch
+
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+    )
+
+
+def restore_deterministic(before: tuple[bool, bool, bool]) -> None:
+    """Put back what `get_deterministic` gave."""
+    import torch
+
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    torch.backends.cudnn.benchmark = before[2]
+
+
 def device(name: str) -> Any:
     """The device that a config names.
 
@@ -175,9 +194,11 @@ def number(value: Any) -> float | None:
     return None
 
 
-def detach(value: Any) -> Any:
-    """A tensor without its graph, still on its device."""
-    return value.detach()
+def in_double(value: Any) -> Any:
+    """A tensor without its graph, still on its device, in double precision where the device has it."""
+    import torch
+
+    return value.detach().to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
 def _dtype(name: str) -> Any:
