@@ -19,7 +19,7 @@ LAYERS = (
     ("mechanisms", "artifacts checkpoint config data durable forks heartbeat journal logs monitor processes project registry"),
     ("mechanisms", "rundir settings"),
     ("leaves", "backends integrations testing"),
-    ("domain", "attempt catalog commits context experiment ledger model plan session"),
+    ("domain", "attempt catalog commits context experiment ledger model outputs plan session"),
     ("order", "delivery events runner suite supervisor"),
     ("doors", "cli __main__"),
 )

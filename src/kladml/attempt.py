@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kladml import durable, ledger, logs, session
+from kladml import durable, ledger, logs, outputs, session
 from kladml.catalog import load_class
 from kladml.config import ExperimentConfig
 from kladml.context import Stopped
@@ -68,7 +68,7 @@ def _run(directory: RunDirectory, run: dict[str, Any], stop: StopRequest) -> int
         config = ExperimentConfig(**directory.read_config()["config"])
         kind = load_class(Path(run["root"]), run["experiments"], run["module"], config.model_type)
     except (Exception, SystemExit) as error:
-        session.put_failure_on_record(error, directory, Logger.get(directory.name))
+        outputs.put_failure_on_record(error, directory, Logger.get(directory.name))
         return 1
     try:
         experiment = session.build(kind, config, directory)

@@ -17,7 +17,7 @@ from kladml.config.hyperparams import convert_hyperparams
 from kladml.config.words import Problem, with_hint
 from kladml.errors import RegistryError
 from kladml.experiment import Experiment, check_class
-from kladml.project import find_root
+from kladml.project import SETTINGS_FILE, find_root
 from kladml.records import Fault
 from kladml.session import construct
 from kladml.settings import Target, load_settings
@@ -130,6 +130,10 @@ class Catalog:
         if not self.folder.is_dir():
             message += "; that folder does not exist: make it, with a module that has a class under @register(…), or correct the setting "
             message += "'experiments'"
+            if not (Path.cwd() / SETTINGS_FILE).exists() and find_root(Path.cwd()) == Path.cwd():
+                message += (
+                    f". Here is no project ({SETTINGS_FILE} is neither in this folder nor above): run the command in the project's folder"
+                )
         elif not (hint or self.failures):
             message += f"; put @register({name!r}) above a class there, or correct the name"
         failures = [f"; module {module} could not be imported, correct it: {reason}" for module, reason in self.failures.items()]

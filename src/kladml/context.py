@@ -6,6 +6,7 @@ It is the only object of ours, beside the experiment itself, that user code is h
 from __future__ import annotations
 
 import logging
+import math
 import operator
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
@@ -14,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kladml import durable
 from kladml.artifacts import keep
 from kladml.checkpoint import rng
 from kladml.commits import Commits
@@ -102,7 +102,6 @@ class RunContext:
         self._epoch = self._batch = 0
         self._batches: int | None = None
         self._inside = False
-        durable.sweep(self.path)
         self._commits = Commits(directory.checkpoints, config.checkpoint)
         self.saved: Any = self._commits.open()
         self._heart = Heart(directory.heartbeat)
@@ -289,6 +288,9 @@ class RunContext:
         if best:
             self._commits.mark_best()
         self.record("epoch", {"epochs": self.epochs, "keys": list(numbers), "best": best})
+        broken = [key for key, value in numbers.items() if math.isnan(value)]
+        if broken:
+            self._logger.warning("epoch %d: %s is not a number (NaN)", self._epoch, ", ".join(broken))
         shown = ", ".join(f"{key}={value:.6g}" for key, value in numbers.items())
         self._logger.info("epoch %d/%d: %s%s", self._epoch, self.epochs, shown or "no metrics", " (best)" if best else "")
         self._beat()

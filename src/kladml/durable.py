@@ -230,7 +230,7 @@ class DirectoryLock:
             OSError: the directory cannot be written.
         """
         self.descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        if not _lock(self.descriptor):
+        if not (_lock(self.descriptor) and _is_at(self.descriptor, directory / _LOCK)):
             os.close(self.descriptor)
             raise RunHeld(
                 f"{directory} is in use by another process. One run has one owner: wait until that one ends, or stop it, then run the "
@@ -287,6 +287,14 @@ def _lock(descriptor: int) -> bool:
         else:
             return True
     return False
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file still has its name: a directory may have moved away, and another taken its place, while its lock was awaited."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _temporary_name(path: Path) -> Path:

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
-from kladml import session
+from kladml import outputs, session
 from kladml.checkpoint import capture
-from kladml.config import ExperimentConfig, check_hyperparams
+from kladml.config import ExperimentConfig, check_hyperparams, with_defaults
 from kladml.context import RunContext
 from kladml.errors import CaptureError, ConfigError, ExperimentError
 from kladml.logs import Logger
@@ -56,7 +56,7 @@ class Experiment:
             ExperimentError: the class gives neither `train_epoch` nor a `run` of its own, or its `inputs` are no names.
         """
         check_class(type(self))
-        self.config = config
+        self.config = with_defaults(config, self.Hyperparams)
         self.logger = logger if logger is not None else Logger.get(config.name)
         self.hyperparams: Any = config.hyperparams
         self.context: RunContext | None = None
@@ -104,7 +104,7 @@ class Experiment:
             if context.should_stop_early:
                 break
             self._run_epoch(context, epoch)
-        if context.should_stop_early:
+        if context.should_stop_early and context.progress.epoch < context.epochs:
             self.logger.info("stopped early: %s has not improved for %d epochs", *_patience(self.config))
         return None
 
@@ -117,7 +117,7 @@ class Experiment:
         if twice:
             raise ExperimentError(f"metric {twice[0]!r} came from train_epoch() and, with its prefix, from evaluate(); rename one")
         if context.end_epoch({**trained, **evaluated}):
-            session.export(self, "model_best")
+            outputs.export(self, "model_best")
         if context.is_commit_due():
             self.save_state()
 
@@ -128,11 +128,11 @@ class Experiment:
             A mapping of plain values, arrays, estimators, and what `state_dict` methods give.
         """
         state, _ = capture.split(self._attributes(), self.inputs)
-        for name, value in state.items():
-            if self._built is not None and capture.is_built(value) and self._built.get(name) is not type(value):
+        for path, kind in self._find_built(state).items():
+            if self._built is not None and self._built.get(path) is not kind:
                 raise CaptureError(
-                    f"self.{name} is a {type(value).__name__} that setup() did not build, so a resumed run would not have it. Build it in "
-                    f"setup(), name it in `inputs` if it can be made again, or give the experiment get_state() and restore()."
+                    f"self.{path} is a {kind.__name__} that setup() did not build, so a resumed run would not have it. Build it in "
+                    f"setup(), name the attribute in `inputs` if it can be made again, or give the experiment get_state() and restore()."
                 )
         return {name: capture.capture(value, (id(self),)) for name, value in state.items()}
 
@@ -171,7 +171,7 @@ class Experiment:
     def save_results(self) -> None:
         """Write `result.json` as it would be now. The framework writes it at the end of every run; there is no need to call this."""
         if self.context is not None:
-            session.save_result(self.context, "RUNNING")
+            outputs.save_result(self.context, "RUNNING")
 
     @property
     @final
@@ -267,6 +267,12 @@ class Experiment:
     def _attributes(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
+    def _find_built(self, attributes: Mapping[str, Any]) -> dict[str, type]:
+        found: dict[str, type] = {}
+        for name, value in attributes.items():
+            found |= capture.built(value, name, (id(self),))
+        return found
+
     def end_setup(self) -> list[str]:
         """Note what `setup` built. The framework calls it.
 
@@ -274,7 +280,7 @@ class Experiment:
             Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt.
         """
         attributes = self._attributes()
-        self._built = {name: type(value) for name, value in attributes.items()}
+        self._built = self._find_built(attributes)
         return capture.split(attributes, self.inputs)[1]
 
     def __setattr__(self, name: str, value: Any) -> None:

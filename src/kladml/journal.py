@@ -256,7 +256,7 @@ def parse(line: bytes, seq: int) -> Record | None:
         return None
     try:
         record = Record(*json.loads(b"[" + body + b"]"))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return record if record.seq == seq else None
 

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from kladml import durable, rundir
 from kladml.checkpoint.store import CheckpointStore
 from kladml.context import Launch
 from kladml.durable import DirectoryLock
-from kladml.errors import CheckpointError
+from kladml.errors import CheckpointError, KladMLError, RunHeld
 from kladml.records import FORMAT, Action, Best, RunResult, Status
 
 if TYPE_CHECKING:
@@ -101,30 +101,45 @@ def _open_attempt(directory: RunDirectory, config: ExperimentConfig, place: Plac
     return to_launch(run)
 
 
-def claim(directory: RunDirectory, decision: Decision) -> DirectoryLock:
+def claim(directory: RunDirectory, decide: Callable[[], Decision]) -> DirectoryLock:
     """Become the owner of a run directory, made when it is absent.
 
     Args:
         directory: the run directory.
-        decision: when it says `replace`, the old directory moves to `.old/` and a new one takes its place.
+        decide: says what to do with it, asked by the owner, since what was seen before may be old. When it says `replace`, the old
+            directory moves to `.old/` and a new one takes its place.
 
     Returns:
-        The ownership; whoever looks at the directory before may be wrong, so decide again now.
+        The ownership.
 
     Raises:
-        RunHeld: another living process owns it.
+        RunHeld: another living process owns it, or has done meanwhile what was to be done.
         OSError: the directory cannot be written.
     """
     durable.make_directory(directory.path)
     lock = DirectoryLock(directory.path)
-    if decision.action != "replace":
-        return lock
     try:
-        set_aside(directory)
-    finally:
+        action = decide().action
+        if action in ("skip", "refuse"):
+            raise RunHeld(f"{directory.path} was used by another process meanwhile; run the same command again")
+        durable.sweep(directory.path)
+        if action == "replace":
+            _settle_old(directory)
+            set_aside(directory)
+    except BaseException:
         lock.close()
-    durable.make_directory(directory.path)
-    return DirectoryLock(directory.path)
+        raise
+    if action != "replace":
+        return lock
+    lock.close()
+    return claim(directory, decide)
+
+
+def _settle_old(directory: RunDirectory) -> None:
+    """A run that moves away is over: nobody will note its end later."""
+    with contextlib.suppress(KladMLError, LookupError):  # what cannot be read is moved as it is
+        if directory.exists() and directory.read_run()["status"] == "RUNNING":
+            close_attempt(directory, "KILLED", cause="ended before it could say why; replaced by a new run")
 
 
 def to_launch(run: Mapping[str, Any]) -> Launch:
@@ -209,9 +224,14 @@ def result_of(directory: RunDirectory, *, action: Action = "ran", seconds: float
         best=None if best is None else Best(metric=best["metric"], value=float(best["value"]), epoch=best["epoch"]),
         exact=not run["inexact_because"],
         seconds=seconds,
-        error=error or (f"{failure['type']}: {failure['message']}" if failure else None),
+        error=error or (to_line(failure) if failure else None),
         action=action,
     )
+
+
+def to_line(failure: Mapping[str, str]) -> str:
+    """The error of a `result.json` as one line: type, message, and the place in the user's code."""
+    return f"{failure['type']}: {failure['message']}" + (f" ({failure['place']})" if failure["place"] else "")
 
 
 def has_finished(directory: RunDirectory) -> bool:
@@ -220,9 +240,14 @@ def has_finished(directory: RunDirectory) -> bool:
 
 
 def settle(directory: RunDirectory) -> None:
-    """Say in `run.json` that a run is complete, when whoever ran it died before that."""
+    """Say in `run.json` that a run is complete, when whoever ran it died before that.
+
+    Raises:
+        RunHeld: whoever ran it lives and is about to say so.
+    """
     if directory.read_run()["status"] != "FINISHED":
-        close_attempt(directory, "FINISHED", cause="finished; whoever started it ended before noting that")
+        with contextlib.closing(DirectoryLock(directory.path)):
+            close_attempt(directory, "FINISHED", cause="finished; whoever started it ended before noting that")
 
 
 def committed_progress(directory: RunDirectory) -> dict[str, int]:

@@ -170,13 +170,14 @@ def _install(handler: logging.Handler, level: str) -> None:
 
 
 @contextmanager
-def in_process(path: Path) -> Iterator[None]:
+def in_process(path: Path, level: str = "WARNING") -> Iterator[None]:
     """While the block runs, what is logged and what Python prints also goes to a run's log file.
 
-    A program that has not set up logging gets its warnings on standard error, as it would have without us.
+    A program that has not set up logging gets records on standard error as well.
 
     Args:
         path: the log file, appended to.
+        level: the lowest level to show there.
     """
     from logging.handlers import RotatingFileHandler
 
@@ -184,7 +185,7 @@ def in_process(path: Path) -> Iterator[None]:
     handlers: list[logging.Handler] = [file]
     root, ours = logging.getLogger(), logging.getLogger(ROOT)
     if not root.handlers:
-        handlers.append(console(sys.stderr, "WARNING"))
+        handlers.append(console(sys.stderr, level))
     levels = root.level, ours.level
     root.setLevel(min(root.level, logging.INFO))
     ours.setLevel(logging.DEBUG)

@@ -167,8 +167,8 @@ class ExperimentRunner:
         settings = load_settings(self._config, self.root)
         identity, config = describe_model(model_class, (train_data, eval_data), run_name or folder_name(experiment_name), hyperparams)
         results, outside = results_folder(settings, self.root), self._outside(settings)
-        config, directory, decision = _free_name(results, config, identity)
-        with closing(ledger.claim(directory, decision)):
+        config, directory = _free_name(results, config, identity)
+        with closing(ledger.claim(directory, lambda: plan.decide(config, directory, identity=identity))):
             launch = ledger.open_attempt(directory, config, Place.of(self.root, settings, model_class), identity)
             delivery = Delivery(outside)
             delivery.open(directory, launch.attempt, experiment_name, config.name)
@@ -208,7 +208,7 @@ def folder_name(experiment_name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", experiment_name).strip("-.") or experiment_name
 
 
-def _free_name(results: Path, config: ExperimentConfig, identity: str) -> tuple[ExperimentConfig, RunDirectory, plan.Decision]:
+def _free_name(results: Path, config: ExperimentConfig, identity: str) -> tuple[ExperimentConfig, RunDirectory]:
     """The run directory for a model: an unfinished run of the same identity is continued, any other is left alone for the next number."""
     for number in itertools.count(1):
         named = config if number == 1 else dataclasses.replace(config, name=f"{config.name}-{number}")
@@ -216,7 +216,7 @@ def _free_name(results: Path, config: ExperimentConfig, identity: str) -> tuple[
         decision = plan.decide(named, directory, identity=identity)
         goes_on = decision.same and decision.action in ("start", "resume", "retry") and not directory.is_held()
         if goes_on or not directory.path.exists():
-            return named, directory, decision
+            return named, directory
         if not directory.path.is_dir():
             raise RunRefused(decision.reason)
     raise AssertionError("unreachable: there is always a next number")

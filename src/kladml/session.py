@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kladml import durable, ledger, logs, plan, registry, rundir
-from kladml.checkpoint import rng
+from kladml import ledger, logs, outputs, plan, registry
+from kladml.checkpoint import capture, rng
 from kladml.context import RunContext, Stopped
 from kladml.errors import ExperimentError, KladMLError, RunRefused
 from kladml.forks import close_in_children
 from kladml.processes import StopRequest
 from kladml.project import find_root
-from kladml.records import FORMAT, RunResult, Status
+from kladml.records import RunResult, Status
 from kladml.rundir import RunDirectory
 from kladml.settings import Target, load_settings, results_folder
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from kladml.experiment import Experiment
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-_EXPORTERS = {"torch": "kladml.integrations.torch", "sklearn": "kladml.integrations.sklearn", "numpy": "kladml.integrations.numpy"}
 
 
 def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest) -> None:
@@ -51,7 +50,7 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
     try:
         context = RunContext(directory, experiment.config, launch, stop, experiment.logger)
     except Exception as error:
-        put_failure_on_record(error, directory, experiment.logger)
+        outputs.put_failure_on_record(error, directory, experiment.logger)
         raise
     close_in_children(context)
     experiment.context = context
@@ -59,7 +58,7 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
         _work_in_stack(experiment, context)
         context.record("end", {"status": "FINISHED"})
         context.sync()
-        save_result(context, "FINISHED")
+        outputs.save_result(context, "FINISHED")
         experiment.logger.info("finished after %.1f s: %s", time.monotonic() - started, directory.path)
     except BaseException as error:
         _put_on_record(error, context, experiment.logger, stop)
@@ -95,7 +94,7 @@ def _work(experiment: Experiment, context: RunContext) -> None:
     inputs = experiment.end_setup()
     if inputs:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
-    undeclared = [name for name in inputs if name not in experiment.inputs]
+    unkept = [name for name in inputs if name not in experiment.inputs and capture.may_change(vars(experiment)[name])]
     if config.checkpoint.every_steps is not None:
         logger.warning("checkpoint.every_steps is not used yet: commits are made at the ends of epochs")
     if context.saved is not None:
@@ -103,12 +102,13 @@ def _work(experiment: Experiment, context: RunContext) -> None:
         rng.restore(context.saved["rng"])
         progress = context.progress
         logger.info("continues from commit %d: %d epochs, %d steps done", context.commit_number, progress.epoch, progress.step)
-        if undeclared:
-            context.mark_inexact(f"resumed: what {', '.join(undeclared)} held beside what setup() builds was not kept")
+        if unkept:
+            context.mark_inexact(f"resumed: what {', '.join(unkept)} held beside what setup() builds was not kept")
     context.saved = None
     experiment.run()
     experiment.save_state()
-    export(experiment, "model_last")
+    if outputs.export(experiment, "model_last") is None:
+        logger.info("no model file was written: self.model is not set, or its library has no format for it")
 
 
 def prepare(seed: int, deterministic: str | bool) -> None:
@@ -125,74 +125,6 @@ def prepare(seed: int, deterministic: str | bool) -> None:
         importlib.import_module("kladml.integrations.torch").set_deterministic(deterministic)
 
 
-def export(experiment: Experiment, name: str) -> Path | None:
-    """Write the attribute `model` as a file that its own library opens: `.pth`, `.skops` or `.npy`.
-
-    Args:
-        experiment: the experiment.
-        name: the file's name without its suffix.
-
-    Returns:
-        The file, or None when there is no model that can be written.
-    """
-    model = vars(experiment).get("model")
-    if model is None or experiment.context is None:
-        return None
-    roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
-    for library in _EXPORTERS.keys() & roots:
-        made = importlib.import_module(_EXPORTERS[library]).export(model)
-        if made is not None:
-            path: Path = experiment.context.path / (name + made[0])
-            durable.write_bytes(path, made[1])
-            return path
-    return None
-
-
-def save_result(context: RunContext, status: Status, error: BaseException | None = None) -> None:
-    """Write `result.json`.
-
-    Args:
-        context: the run.
-        status: FINISHED, FAILED, KILLED, or RUNNING in the middle.
-        error: what ended the run, if it failed.
-    """
-    best = context.best
-    summary = {
-        "metrics": {key: rundir.plain_number(value) for key, value in context.metrics.items()},
-        "best": None if best is None else {"metric": best.metric, "value": rundir.plain_number(best.value), "epoch": best.epoch},
-        "epochs": context.progress.epoch,
-        "steps": context.progress.step,
-        "inexact_because": list(context.inexact_because),
-    }
-    _write_result(RunDirectory(context.path), status, summary, error)
-
-
-def put_failure_on_record(error: BaseException, directory: RunDirectory, logger: logging.Logger) -> None:
-    """Say in the log and in `result.json` why an attempt could not begin.
-
-    Args:
-        error: what happened.
-        directory: the run directory.
-        logger: the experiment's logger.
-    """
-    logger.error("could not begin: %s: %s", type(error).__name__, error, exc_info=error)
-    try:
-        _write_result(directory, "FAILED", {"metrics": {}, "best": None, "epochs": 0, "steps": 0, "inexact_because": []}, error)
-    except OSError as failure:
-        logger.error("the failure could not be put on record: %s", failure)
-
-
-def _write_result(directory: RunDirectory, status: Status, summary: dict[str, Any], error: BaseException | None) -> None:
-    run = directory.read_run()
-    head = {"format": FORMAT, "name": directory.name, "run_id": run["run_id"], "attempt": len(run["attempts"]), "status": status}
-    exact = {"exact": not summary["inexact_because"]}
-    failure = None
-    if error is not None:
-        failure = {"type": type(error).__name__, "message": str(error), "may_pass": may_pass(error)}
-    times = {"started": run["created"], "ended": rundir.now()}
-    durable.write_json(directory.result, {**head, **summary, **times, **exact, "error": failure})
-
-
 def _put_on_record(error: BaseException, context: RunContext, logger: logging.Logger, stop: StopRequest) -> None:
     """Say how the attempt ended. Never saves state: the last commit is the last good one. A disk that is full must not hide the error."""
     # In a process where a second signal kills, no signal becomes a KeyboardInterrupt: the experiment raised it.
@@ -205,11 +137,11 @@ def _put_on_record(error: BaseException, context: RunContext, logger: logging.Lo
             context.commit_number,
         )
     else:
-        logger.error("failed in epoch %d, step %d: %s: %s", context.epoch, context.step, type(error).__name__, error, exc_info=error)
+        logger.error("failed in epoch %d, step %d: %s", context.epoch, context.step, outputs.in_a_line(error), exc_info=error)
     try:
-        context.record("end", {"status": status, "error": None if killed else f"{type(error).__name__}: {error}"})
+        context.record("end", {"status": status, "error": None if killed else outputs.in_a_line(error)})
         context.sync()
-        save_result(context, status, None if killed else error)
+        outputs.save_result(context, status, None if killed else error)
     except OSError as failure:
         logger.error("the end could not be put on record: %s", failure)
 
@@ -238,9 +170,9 @@ def run_alone(experiment: Experiment) -> RunResult:
         experiment.logger.info("%s: %s", experiment.config.name, decision.reason)
         return ledger.result_of(directory, action="skipped")
     place = ledger.Place.of(root, settings, type(experiment))
-    with closing(ledger.claim(directory, decision)):
+    with closing(ledger.claim(directory, lambda: plan.decide(experiment.config, directory))):
         launch = ledger.open_attempt(directory, experiment.config, place)
-        return run_here(lambda: experiment, directory, launch)
+        return run_here(lambda: experiment, directory, launch, level="INFO")
 
 
 def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirectory) -> Experiment:
@@ -257,7 +189,7 @@ def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirect
     try:
         return construct(kind, config)
     except (Exception, SystemExit) as error:
-        put_failure_on_record(error, directory, logs.Logger.get(directory.name))
+        outputs.put_failure_on_record(error, directory, logs.Logger.get(directory.name))
         raise
 
 
@@ -299,7 +231,9 @@ def _takes(kind: type[Experiment], *arguments: object) -> bool:
     return True
 
 
-def run_here(build: Callable[[], Experiment], directory: RunDirectory, launch: Launch, stop: StopRequest | None = None) -> RunResult:
+def run_here(
+    build: Callable[[], Experiment], directory: RunDirectory, launch: Launch, stop: StopRequest | None = None, level: str = "WARNING"
+) -> RunResult:
     """Run an opened attempt in this process, and close it in `run.json`. The caller owns the directory.
 
     Args:
@@ -307,6 +241,7 @@ def run_here(build: Callable[[], Experiment], directory: RunDirectory, launch: L
         directory: the run directory.
         launch: what opening it gave.
         stop: whether to leave; by default an exception, as KeyboardInterrupt, is the only way.
+        level: the lowest level of records to show when the program has not set up logging.
 
     Returns:
         The result of a finished run.
@@ -316,9 +251,10 @@ def run_here(build: Callable[[], Experiment], directory: RunDirectory, launch: L
     """
     started = time.monotonic()
     try:
-        with logs.in_process(directory.log), _process_settings_kept():
+        with logs.in_process(directory.log, level):
             experiment = build()
-            execute(experiment, directory, launch, stop or StopRequest())
+            with _process_settings_kept():
+                execute(experiment, directory, launch, stop or StopRequest())
         ledger.close_attempt(directory, "FINISHED", exit_code=0)
         seconds = time.monotonic() - started
         return replace(ledger.result_of(directory, seconds=seconds), model=vars(experiment).get("model"))
@@ -342,9 +278,3 @@ def _process_settings_kept() -> Iterator[None]:
             os.environ.pop(_CUBLAS, None)
         if library is not None:
             library.restore_deterministic(before)
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether an exception might not come again: an error of the system, but no file that is missing or forbidden."""
-    lasting = FileNotFoundError | FileExistsError | NotADirectoryError | IsADirectoryError | PermissionError
-    return isinstance(error, OSError) and not isinstance(error, lasting)

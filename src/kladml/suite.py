@@ -8,19 +8,19 @@ import logging
 import time
 from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from kladml import ledger, plan, session
 from kladml.catalog import Catalog, load_catalog
-from kladml.config import ExperimentConfig, Suite, read_suite, suggest
+from kladml.config import ExperimentConfig, Suite, read_suite, suggest, with_defaults
 from kladml.config.words import with_hint
 from kladml.context import Stopped
 from kladml.delivery import Delivery
 from kladml.durable import DirectoryLock
-from kladml.errors import ConfigError, KladMLError, RunHeld, RunNotFound
+from kladml.errors import ConfigError, KladMLError, RunNotFound
 from kladml.events import Ended, Event, Planned, Started
 from kladml.ledger import Place
 from kladml.plan import Decision
@@ -89,8 +89,9 @@ def check(request: Request, root: Path, settings: Settings) -> list[Item]:
         RunNotFound: a name in `only` or `anew` is none of the suite's.
         SettingsError: the runs have no place to go to.
     """
-    suite = read_suite(request.source, overrides=request.overrides)
     catalog = load_catalog(root, settings.experiments)
+    declared = {name: kind.Hyperparams for name, kind in catalog.classes.items() if kind.Hyperparams is not None}
+    suite = read_suite(request.source, overrides=request.overrides, hyperparams=declared)
     faults = _merged(suite, [fault for draft in suite.drafts for fault in catalog.check(draft, root)])
     if faults:
         raise ConfigError(faults)
@@ -113,9 +114,23 @@ def _merged(suite: Suite, more: Sequence[Fault]) -> list[Fault]:
     A file that many configs extend has each of its faults once.
     """
     known = {(fault.file, fault.path) for fault in suite.faults}
+    more = _without_echoes(more)
     faults = dict.fromkeys([*suite.faults, *(fault for fault in more if (fault.file, fault.path) not in known)])
     order = {draft.source.file: place for place, draft in enumerate(suite.drafts)}
     return sorted(faults, key=lambda fault: order.get(fault.file, -1))
+
+
+def _without_echoes(faults: Sequence[Fault]) -> list[Fault]:
+    """Each fault once, however many files have it: one module that cannot be imported is one thing to mend."""
+    groups: dict[tuple[str | None, str], list[Fault]] = {}
+    for fault in faults:
+        groups.setdefault((fault.path, fault.message), []).append(fault)
+    return [_one_for(same) for same in groups.values()]
+
+
+def _one_for(same: Sequence[Fault]) -> Fault:
+    more = len(same) - 1
+    return same[0] if not more else replace(same[0], message=f"{same[0].message} (and so in {more} more file{'s' if more > 1 else ''})")
 
 
 def plan_item(item: Item, anew: Collection[str]) -> Planned:
@@ -129,7 +144,7 @@ def plan_item(item: Item, anew: Collection[str]) -> Planned:
         The plan.
     """
     name, directory = item.config.name, item.directory
-    decision = plan.decide(item.config, directory, anew=any(fnmatch.fnmatch(name, pattern) for pattern in anew))
+    decision = _decide(item, anew)
     if decision.action not in ("skip", "refuse") and directory.is_held():
         decision = Decision(action="refuse", reason=f"{directory.path} is in use by another process; wait until it ends, or stop it")
     return Planned(
@@ -137,11 +152,16 @@ def plan_item(item: Item, anew: Collection[str]) -> Planned:
     )
 
 
+def _decide(item: Item, anew: Collection[str]) -> Decision:
+    return plan.decide(item.config, item.directory, anew=any(fnmatch.fnmatch(item.config.name, pattern) for pattern in anew))
+
+
 def _item(config: ExperimentConfig, file: str | None, catalog: Catalog, results: Path) -> Item:
     directory = RunDirectory(results / config.name)
+    kind = catalog.get(config.model_type)
     return Item(
-        config=config,
-        kind=catalog.get(config.model_type),
+        config=with_defaults(config, kind.Hyperparams),
+        kind=kind,
         directory=directory,
         file=file,
         in_process=config.model_type not in catalog.importable,
@@ -161,6 +181,7 @@ class SuiteRun:
             level: the lowest level of log lines to report.
         """
         self._root, self._settings, self._delivery, self._level = root, settings, delivery, level
+        self._anew: Collection[str] = ()
         self._abort = False
 
     def events(self, items: Sequence[Item], anew: Collection[str] = ()) -> Generator[Event, None, SuiteResult]:
@@ -177,6 +198,7 @@ class SuiteRun:
             What became of every experiment that was reached.
         """
         results: list[RunResult] = []
+        self._anew = anew
         with StopRequest() as stop, closing(self._delivery):
             for number, item in enumerate(items, 1):
                 if stop.signal is not None or self._abort:
@@ -197,7 +219,7 @@ class SuiteRun:
         if decision.action == "skip":
             ledger.settle(item.directory)
             return Ended(result=ledger.result_of(item.directory, action="skipped"), reason=decision.reason)
-        lock = ledger.claim(item.directory, decision)
+        lock = ledger.claim(item.directory, lambda: _decide(item, self._anew))
         try:
             return (yield from self._run_owned(item, planned, place, (stop, lock)))
         finally:
@@ -207,17 +229,13 @@ class SuiteRun:
         self, item: Item, planned: Planned, place: tuple[int, int], held: tuple[StopRequest, DirectoryLock]
     ) -> Generator[Event, None, Ended]:
         stop, lock = held
-        decision = plan.decide(item.config, item.directory)
-        if decision.action in ("skip", "refuse", "replace"):
-            raise RunHeld(f"{item.directory.path} was used by another process meanwhile; run the same command again")
         begun = time.monotonic()
+        reason = planned.decision.reason
         fruitless = 0
         reached = ledger.committed_progress(item.directory)
         while True:
             launch = ledger.open_attempt(item.directory, item.config, Place.of(self._root, self._settings, item.kind))
-            yield Started(
-                name=planned.name, path=planned.path, attempt=launch.attempt, number=place[0], total=place[1], reason=decision.reason
-            )
+            yield Started(name=planned.name, path=planned.path, attempt=launch.attempt, number=place[0], total=place[1], reason=reason)
             self._delivery.open(item.directory, launch.attempt, self._settings.project, planned.name)
             status: Status = "FAILED"
             try:
@@ -230,6 +248,7 @@ class SuiteRun:
             if not self._tries_again(item, ending, fruitless) or not _wait(_backoff_s(item.config, fruitless), stop):
                 break
             decision = plan.decide(item.config, item.directory)
+            reason = decision.reason
             if decision.action == "refuse":
                 break
         if ending.status == "FAILED" and item.config.on_failure == "abort":

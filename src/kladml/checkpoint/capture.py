@@ -9,10 +9,15 @@ that is walked over or indexed, as a dataset) is an *input*: `setup` builds it a
 
 from __future__ import annotations
 
+import importlib
 import logging
 import random
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from enum import Enum
+from functools import partial
+from itertools import zip_longest
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from kladml.checkpoint import codec
@@ -49,8 +54,47 @@ def split(attributes: Mapping[str, Any], inputs: Collection[str]) -> tuple[dict[
     return state, [name for name in attributes if name not in state]
 
 
-def is_built(value: Any) -> bool:
-    """Whether a value is an object that only `setup` can make again: a checkpoint holds what is in it, not the object."""
+def may_change(value: Any) -> bool:
+    """Whether an input may hold something at the end of an epoch that `setup` does not bring back.
+
+    Functions, classes and modules do not, nor does a torch loader whose order comes from the global generators alone.
+    """
+    if isinstance(value, type | ModuleType | FunctionType | BuiltinFunctionType | partial):
+        return False
+    if type(value).__module__.startswith("torch.utils.data"):
+        keeps: bool = importlib.import_module("kladml.integrations.torch").keeps_state(value)
+        return keeps
+    return True
+
+
+def built(value: Any, path: str, above: tuple[int, ...] = ()) -> dict[str, type]:
+    """The objects in a value that only `setup` can make again: a checkpoint holds what is in them, not the objects.
+
+    Args:
+        value: the value, state or not.
+        path: dotted path of the value.
+        above: identities of the objects that it was reached through.
+
+    Returns:
+        Their types by path.
+    """
+    if id(value) in above or not _is_state(value):
+        return {}
+    found: dict[str, type] = {path: type(value)} if _is_built(value) else {}
+    if _is_stateful(value) or codec.integration(value) is not None:
+        return found
+    for name, item in _parts(value):
+        found |= built(item, f"{path}.{name}", (*above, id(value)))
+    return found
+
+
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    if type(value) in (list, tuple):
+        return enumerate(value)
+    return value.items() if type(value) is dict else vars(value).items() if _is_own(value) else ()
+
+
+def _is_built(value: Any) -> bool:
     return _is_stateful(value) or _is_own(value)
 
 
@@ -59,7 +103,7 @@ def capture(value: Any, above: tuple[int, ...] = ()) -> Any:
 
     Args:
         value: the value.
-        above: identities of the objects that it was reached through, which are not entered again.
+        above: identities of the objects that it was reached through; of these nothing is kept here, since it is kept there.
     """
     if _is_stateful(value):
         return {_STATEFUL: value.state_dict()}
@@ -69,6 +113,8 @@ def capture(value: Any, above: tuple[int, ...] = ()) -> Any:
         return {key: capture(item, above) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(capture(item, above) for item in value)
+    if id(value) in above:
+        return {_ATTRIBUTES: {}}
     if _is_own(value):
         path = (*above, id(value))
         return {_ATTRIBUTES: {name: capture(item, path) for name, item in vars(value).items() if id(item) not in path and _is_state(item)}}
@@ -91,8 +137,9 @@ def restore(live: Any, saved: Any, path: str) -> Any:
     """
     if _is_stateful(live):
         return _load(live, saved, path)
-    if type(live) is list and type(saved) is list and len(live) == len(saved):
-        live[:] = [restore(one, other, f"{path}.{index}") for index, (one, other) in enumerate(zip(live, saved, strict=True))]
+    if type(live) is list and type(saved) is list:
+        pairs = zip_longest(live[: len(saved)], saved)
+        live[:] = [restore(one, other, f"{path}.{index}") for index, (one, other) in enumerate(pairs)]
         return live
     if type(live) is tuple and type(saved) is tuple and len(live) == len(saved):
         return tuple(restore(one, other, f"{path}.{index}") for index, (one, other) in enumerate(zip(live, saved, strict=True)))
@@ -141,7 +188,7 @@ def _load(live: Stateful, saved: Any, path: str) -> Stateful:
 
 
 def _is_state(value: Any) -> bool:
-    if is_built(value) or codec.integration(value) is not None:
+    if _is_built(value) or codec.integration(value) is not None:
         return True
     if type(value) is dict:
         return all(codec.supports(key) and _is_state(item) for key, item in value.items())
@@ -153,7 +200,7 @@ def _is_state(value: Any) -> bool:
 def _is_own(value: Any) -> bool:
     """Whether a value is a plain object of a class that the project wrote: no class, no function, nothing to walk over or to index."""
     kind = type(value)
-    if isinstance(value, type | logging.Logger) or any("__iter__" in vars(base) or "__getitem__" in vars(base) for base in kind.__mro__):
+    if isinstance(value, type | logging.Logger | Enum) or any({"__iter__", "__getitem__"} & vars(base).keys() for base in kind.__mro__):
         return False
     if "__dict__" not in dir(value) or kind.__module__ not in sys.modules:
         return False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kladml import heartbeat, journal
+from kladml.ledger import to_line
 from kladml.records import Best
 from kladml.rundir import RunDirectory
 
@@ -163,7 +164,7 @@ def _summary(directory: RunDirectory, record: Mapping[str, Any], config: Mapping
         steps=result["steps"],
         metrics={key: float(value) for key, value in result["metrics"].items()},
         best=None if best is None else Best(metric=best["metric"], value=float(best["value"]), epoch=best["epoch"]),
-        error=f"{failure['type']}: {failure['message']}" if failure else None,
+        error=to_line(failure) if failure else None,
     )
 
 

@@ -147,7 +147,7 @@ def find_run(name: str, results: Path) -> RunDirectory:
     """The directory of a run.
 
     Args:
-        name: its name, or the path of its directory.
+        name: its name, `.old/NAME` for one that was replaced, or the path of its directory.
         results: where the runs are.
 
     Returns:
@@ -160,7 +160,8 @@ def find_run(name: str, results: Path) -> RunDirectory:
     from kladml.errors import RunNotFound
     from kladml.rundir import RunDirectory
 
-    directory = RunDirectory(Path(name).absolute() if "/" in name else results / name)
+    aside = name.startswith(".old/")
+    directory = RunDirectory(Path(name).absolute() if "/" in name and not aside else results / name)
     if name.strip("./") and directory.exists():
         return directory
     known = run_names(results)

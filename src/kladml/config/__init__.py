@@ -1,6 +1,7 @@
 """Typed configs of experiments: loading, checking, overriding, and their JSON Schema."""
 
 from kladml.config.hyperparams import check_hyperparams as check_hyperparams
+from kladml.config.hyperparams import with_defaults as with_defaults
 from kladml.config.jsonschema import build_schema as build_schema
 from kladml.config.manager import ConfigManager as ConfigManager
 from kladml.config.schema import CheckpointPolicy as CheckpointPolicy
@@ -26,4 +27,5 @@ __all__ = [
     "check_hyperparams",
     "read_suite",
     "suggest",
+    "with_defaults",
 ]

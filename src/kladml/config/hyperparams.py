@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from kladml.config.check import Checker
 from kladml.config.fields import UnreadableAnnotations, is_record, record_fields
 from kladml.config.frozen import thaw
+from kladml.config.schema import ExperimentConfig
 from kladml.config.words import Problem, render
 from kladml.records import Fault
 
@@ -49,6 +51,25 @@ def convert_hyperparams(hyperparams: Mapping[str, Any], declared: type) -> tuple
     checker = Checker()
     instance = checker.record(values, declared, ())
     return (None, checker.problems) if checker.problems else (instance, [])
+
+
+def with_defaults(config: ExperimentConfig, declared: type | None) -> ExperimentConfig:
+    """A config whose hyperparams say all that the experiment's class declares, defaults included: that is what is recorded and compared.
+
+    Args:
+        config: the config.
+        declared: what the class declares; None for nothing.
+
+    Returns:
+        The config, completed where its values are without problems.
+    """
+    instance = None if declared is None else convert_hyperparams(config.hyperparams, declared)[0]
+    if instance is None:
+        return config
+    import msgspec
+
+    values = {name: value for name, value in msgspec.to_builtins(instance).items() if name not in config.hyperparams}
+    return dataclasses.replace(config, hyperparams={**thaw(config.hyperparams), **values})
 
 
 def _declares_epochs(declared: type) -> bool:

@@ -79,13 +79,14 @@ def _split(text: str) -> tuple[str, str, str, str]:
     return sign, key.removeprefix(sign), equals, value
 
 
-def apply_overrides(source: Source, overrides: Iterable[Override], record: type) -> list[Problem]:
+def apply_overrides(source: Source, overrides: Iterable[Override], record: type, hyperparams: Mapping[str, type]) -> list[Problem]:
     """Change the values of a config.
 
     Args:
         source: the config; its `data` are changed.
         overrides: in order; a later one sees what an earlier one did.
         record: the config's class.
+        hyperparams: what experiment classes declare, by model type; an override may add what is declared.
 
     Returns:
         A problem for each override that does not fit.
@@ -93,7 +94,7 @@ def apply_overrides(source: Source, overrides: Iterable[Override], record: type)
     problems = []
     for override in overrides:
         try:
-            _apply(source.data, override, record)
+            _apply(source.data, override, _Declared(record, hyperparams.get(str(source.data.get("model_type")))))
         except _Misfit as misfit:
             problems.append(Problem(override.path, f"{misfit} (from the override {override.text!r})"))
         else:
@@ -105,15 +106,15 @@ class _Misfit(Exception):
     """An override that does not fit the config it is applied to."""
 
 
-def _apply(data: dict[str, Any], override: Override, record: type) -> None:
+def _apply(data: dict[str, Any], override: Override, declared: _Declared) -> None:
     if override.path[0] in ("extends", "$schema"):
         raise _Misfit(f"{override.path[0]} cannot be overridden; change it in the file")
-    parent = _parent(data, override, record)
+    parent = _parent(data, override, declared)
     key = override.path[-1]
     if override.mode == "delete":
         _delete(parent, key, override)
         return
-    if override.mode == "set" and key not in parent and not _declared(record, override.path):
+    if override.mode == "set" and key not in parent and not declared.has(override.path):
         raise _Misfit(_absent(parent, override))
     if override.mode == "add" and key in parent:
         raise _Misfit(f"the key is there already, with {show(parent[key])}; leave out the '+' to change it, or write '++'")
@@ -122,13 +123,13 @@ def _apply(data: dict[str, Any], override: Override, record: type) -> None:
     parent[key] = _merged(parent[key], value) if both else value
 
 
-def _parent(data: dict[str, Any], override: Override, record: type) -> dict[str, Any]:
+def _parent(data: dict[str, Any], override: Override, declared: _Declared) -> dict[str, Any]:
     """The mapping that holds the key; made when it is absent and may be."""
     node = data
     for length, part in enumerate(override.path[:-1], start=1):
         place = override.path[:length]
         if node.get(part) is None:
-            if override.mode == "delete" or (override.mode == "set" and not _declared(record, place)):
+            if override.mode == "delete" or (override.mode == "set" and not declared.has(place)):
                 raise _Misfit(_absent(node, override, place))
             node[part] = {}
         if not isinstance(node[part], dict):
@@ -152,10 +153,26 @@ def _absent(parent: Mapping[str, Any], override: Override, place: Path = ()) -> 
     return with_hint("there is no such key in the config", suggest(str(place[-1]), parent), more)
 
 
-def _declared(record: type, path: Path) -> bool:
-    """True when the class declares the key, whether or not the file gives it. Misspelled fields are left to the check of the config."""
-    if path == ("hyperparams", "epochs"):
-        return True
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What may be set although the file does not give it.
+
+    Attributes:
+        config: the config's class.
+        hyperparams: what the experiment's class declares, or None.
+    """
+
+    config: type
+    hyperparams: type | None
+
+    def has(self, path: Path) -> bool:
+        """Whether a key is declared. Misspelled fields of a declared class are left to the check of the config."""
+        if path[0] != "hyperparams" or len(path) == 1:
+            return _declares(self.config, path)
+        return path == ("hyperparams", "epochs") or (self.hyperparams is not None and _declares(self.hyperparams, path[1:]))
+
+
+def _declares(record: type, path: Path) -> bool:
     current: Any = record
     for part in path:
         inner = next((unwrap(arm)[0] for arm in arms(unwrap(current)[0]) if is_record(unwrap(arm)[0])), None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from kladml.config.check import Checker
@@ -75,6 +77,7 @@ def read_suite(
     *,
     type: type[ExperimentConfig] = ExperimentConfig,  # noqa: A002
     overrides: str | Sequence[str] = (),
+    hyperparams: Mapping[str, builtins.type] = MappingProxyType({}),
 ) -> Suite:
     """Read configs; faults are returned, never raised.
 
@@ -83,6 +86,7 @@ def read_suite(
             `_` or `.` are left out), a config, or a list of these.
         type: the class to load into, ExperimentConfig or a subclass.
         overrides: applied to every config.
+        hyperparams: what experiment classes declare, by model type; an override may add what is declared.
 
     Returns:
         The configs and the faults.
@@ -92,11 +96,12 @@ def read_suite(
     """
     check_type(type)
     parsed, faults = parse_overrides(overrides)
+    rules = _Rules(type, parsed, hyperparams)
     loaded: list[LoadedConfig] = []
     drafts: list[Draft] = []
     names: dict[str, str] = {}
     for item in _items(source):
-        config, name, found, draft = _load(item, type, parsed)
+        config, name, found, draft = _load(item, rules)
         faults += _limited(found)
         drafts += [] if draft is None else [draft]
         file = None if isinstance(item, (ExperimentConfig, Fault)) else str(item)
@@ -155,28 +160,37 @@ def _folder(path: Path) -> Iterator[Path | Fault]:
 _Loaded = tuple[ExperimentConfig | None, str | None, list[Fault], Draft | None]
 
 
-def _load(item: Path | ExperimentConfig | Fault, target: type[ExperimentConfig], overrides: Sequence[Override]) -> _Loaded:
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What every config of a suite is read by."""
+
+    target: type[ExperimentConfig]
+    overrides: Sequence[Override]
+    hyperparams: Mapping[str, type]
+
+
+def _load(item: Path | ExperimentConfig | Fault, rules: _Rules) -> _Loaded:
     if isinstance(item, Fault):
         return None, None, [item], None
     if isinstance(item, ExperimentConfig):
-        if not overrides:
+        if not rules.overrides:
             return item, item.name, [], _draft(Source(file=None, data=vars(item)))
-        return _build(Source(file=None, data=thaw(item.to_dict())), item.__class__, overrides)
+        return _build(Source(file=None, data=thaw(item.to_dict())), replace(rules, target=item.__class__))
     source, faults = read_source(item)
     if faults and not source.data:
         return None, None, faults, None
     source.data.setdefault("name", item.stem)
-    config, name, more, draft = _build(source, target, overrides)
+    config, name, more, draft = _build(source, rules)
     return (None if faults else config), name, faults + more, draft
 
 
-def _build(source: Source, target: type[ExperimentConfig], overrides: Sequence[Override]) -> _Loaded:
-    problems = apply_overrides(source, overrides, target)
+def _build(source: Source, rules: _Rules) -> _Loaded:
+    problems = apply_overrides(source, rules.overrides, rules.target, rules.hyperparams)
     name: Any = source.data.get("name")
     if isinstance(name, str):
-        source.data["name"] = name = extended_name(name, overrides)
+        source.data["name"] = name = extended_name(name, rules.overrides)
     checker = Checker()
-    config = _construct(checker, source, target, sound=not problems)
+    config = _construct(checker, source, rules.target, sound=not problems)
     faults = [Fault(file=source.file, path=render(problem.path), message=problem.message) for problem in problems]
     faults += [source.fault(_explained(problem, source)) for problem in checker.problems if problem.path not in source.blamed]
     return (None if faults else config), name if isinstance(name, str) else None, faults, _draft(source)
