@@ -67,6 +67,10 @@ def lose(experiment):
     raise OSError(5, "struck as asked")
 
 
+def miss(experiment):
+    raise FileNotFoundError(2, "struck as asked")
+
+
 def leave(experiment):
     os._exit(7)
 

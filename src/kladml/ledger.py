@@ -231,7 +231,7 @@ def result_of(directory: RunDirectory, *, action: Action = "ran", seconds: float
 
 def to_line(failure: Mapping[str, str]) -> str:
     """The error of a `result.json` as one line: type, message, and the place in the user's code."""
-    return f"{failure['type']}: {failure['message']}" + (f" ({failure['place']})" if failure["place"] else "")
+    return f"{failure['type']}: {failure['message']}" + (f" ({failure['place']})" if failure.get("place") else "")
 
 
 def has_finished(directory: RunDirectory) -> bool:

@@ -107,7 +107,7 @@ def waiting(project: Path) -> Iterator[subprocess.Popen[str]]:
 
 def wait_until_free(directory: Path) -> None:
     """Return when no process owns a run directory any more."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    descriptor = os.open(directory / ".lock", os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.close(descriptor)
 

@@ -61,6 +61,31 @@ for number in range(200):
 """
 
 
+FORKED = """
+import logging
+import os
+from pathlib import Path
+
+from kladml import logs
+
+logs._MAX_BYTES = 1000
+logs.RotatingLog(Path("log.txt"))
+logger = logging.getLogger("kladml.a")
+children = []
+for number in range(8):
+    child = os.fork()
+    if child == 0:
+        for line in range(50):
+            logger.info("child %d line %d", number, line)
+        os._exit(0)
+    children.append(child)
+ended = [os.waitpid(child, 0)[1] for child in children]
+Path("rotated").write_text(f"{Path('log.txt.1').exists()} {ended}")
+for line in range(3):
+    logger.info("owner line %d", line)
+"""
+
+
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, str]:
     """A project after a noisy run, and what the console was given."""
@@ -100,6 +125,17 @@ def test_the_log_rotates_and_loses_no_line_before_the_oldest_is_dropped(tmp_path
     numbers = [int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("printed")]
     assert numbers == list(range(numbers[0], 200))
     assert 0 < numbers[0] < 195
+
+
+def test_forked_processes_leave_the_rotation_to_the_owner(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FORKED], cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "rotated").read_text() == f"False {[0] * 8}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.txt", "log.txt.1", "rotated"]
+    older, newer = ((tmp_path / name).read_text().splitlines() for name in ("log.txt.1", "log.txt"))
+    said = [line.split(" INFO ")[1] for line in older]
+    assert sorted(said[:-1]) == sorted(f"child {child} line {line}" for child in range(8) for line in range(50))
+    assert said[-1] == "owner line 0"
+    assert [line.split(" INFO ")[1] for line in newer] == ["owner line 1", "owner line 2"]
 
 
 def test_a_run_in_the_callers_process_logs_and_still_prints(

@@ -40,6 +40,64 @@ class Descent(Experiment):
         strike(self, epoch)
 """
 
+OWN = """
+import random
+
+import numpy as np
+
+from experiments.faults import strike
+from kladml import Experiment, register
+
+
+class Data:
+    def __init__(self):
+        self.x = np.random.default_rng(7).normal(size=(32, 3))
+        self.reads = 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        return self.x[index]
+
+
+class Regression:
+    def __init__(self, owner):
+        self.owner = owner
+        self.weights = np.zeros(3)
+        self.calls = 0
+        self.helpers = [Noise(self), Noise(self)]
+
+    def step(self, x):
+        self.calls += 1
+        noise = sum(helper.next() for helper in self.helpers)
+        self.weights += 0.1 * x * (x.sum() - x @ self.weights + noise)
+
+
+class Noise:
+    def __init__(self, model):
+        self.model = model
+        self.random = random.Random(3)
+
+    def next(self):
+        return self.random.gauss(0, 0.01)
+
+
+@register("own")
+class Own(Experiment):
+    inputs = ("data",)
+
+    def setup(self):
+        self.data = Data()
+        self.model = Regression(self)
+        self.order = random.Random(5)
+
+    def train_epoch(self, epoch):
+        for row in self.steps(self.order.sample(range(32), 8)):
+            self.model.step(self.data[row])
+            self.log_metric("norm", np.linalg.norm(self.model.weights))
+        strike(self, epoch)
+        return {"calls": self.model.calls, **{f"w{at}": weight for at, weight in enumerate(self.model.weights)}}
+"""
+
 TORCH = """
 import torch
 from torch import nn
@@ -80,7 +138,9 @@ def make(root: Path, model_type: str, **modules: str) -> Project:
     return project
 
 
-@pytest.mark.parametrize(("model_type", "modules"), [("walk", {}), ("descent", {"descent": NUMPY}), ("net", {"net": TORCH})])
+@pytest.mark.parametrize(
+    ("model_type", "modules"), [("walk", {}), ("descent", {"descent": NUMPY}), ("own", {"own": OWN}), ("net", {"net": TORCH})]
+)
 def test_the_same_command_after_sigkill_ends_with_the_same_bits(tmp_path: Path, model_type: str, modules: dict[str, str]) -> None:
     project = make(tmp_path, model_type, **modules)
     if model_type == "net":
@@ -97,11 +157,49 @@ def test_the_same_command_after_sigkill_ends_with_the_same_bits(tmp_path: Path, 
     assert set(Counter((key, step) for key, step, _ in project.points("shot")).values()) == {1}
     assert project.last_leaves("shot") == project.last_leaves("calm")
     assert [shot[key] for key in ("metrics", "epochs", "steps")] == [calm[key] for key in ("metrics", "epochs", "steps")]
-    assert calm["exact"]
-    assert shot["exact"] or shot["inexact_because"]
+    assert [(calm[key], shot[key]) for key in ("exact", "inexact_because")] == [(True, True), ([], [])]
+    assert project.run_of("shot")["exact"]
     models = [file for name in ("calm", "shot") for file in project.directory(name).path.glob("model_last.*")]
-    if model_type != "walk":
+    assert len(models) == (2 if model_type in {"descent", "net"} else 0)
+    if models:
         assert models[0].read_bytes() == models[1].read_bytes()
+
+
+UNKEPT = """
+from experiments.faults import strike
+from kladml import Experiment, register
+
+
+class Counter:
+    count = 0
+
+    def __iter__(self):
+        self.count += 1
+        return iter([self.count])
+
+
+@register("unkept")
+class Unkept(Experiment):
+    def setup(self):
+        self.counter = Counter()
+
+    def train_epoch(self, epoch):
+        (count,) = self.counter
+        strike(self, epoch)
+        return {"count": count}
+"""
+
+
+def test_what_was_not_kept_is_named_as_why_a_resumed_run_is_not_exact(tmp_path: Path) -> None:
+    project = Project(tmp_path, unkept=UNKEPT)
+    project.configure("walk", "unkept")
+    project.disturb("walk", "kill", 3)
+    project.drive().expect(0)
+    result, run = project.result_of("walk"), project.run_of("walk")
+    assert (result["exact"], run["exact"], result["metrics"]) == (False, False, {"count": 2.0})
+    (reason,) = result["inexact_because"]
+    assert "counter" in reason
+    assert run["inexact_because"] == [reason]
 
 
 def test_a_killed_supervisor_takes_its_attempt_along_and_the_same_command_continues(tmp_path: Path) -> None:

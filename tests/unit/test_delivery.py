@@ -52,6 +52,25 @@ class Plain(TrackerInterface):
         self.calls.append(status)
 
 
+class Stumbles(MemoryTracker):
+    """Fails at the first metrics that it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[str] = []
+        self._stumbled = False
+
+    def log_metrics(self, metrics):
+        if metrics and not self._stumbled:
+            self._stumbled = True
+            raise ConnectionError("the server is down")
+        super().log_metrics(metrics)
+
+    def end_run(self, status="FINISHED"):
+        super().end_run(status)
+        self.ends.append(status)
+
+
 class Broken(StorageInterface):
     """Takes nothing."""
 
@@ -109,6 +128,21 @@ def test_a_mirror_that_fails_is_left_alone_and_named_once(project: Project, capl
     assert caplog.text.count("the server is down") == 1
     assert caplog.text.count("was not copied to the storage: PermissionError: read only") == 1
     assert [epoch for channel, _, epoch in listener.told if channel == "epoch"] == [1, 2, 3, 4]
+
+
+def test_a_tracker_that_fails_once_serves_the_next_runs(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("xerxes", "yam"):
+        project.configure(name, epochs=2)
+    tracker = Stumbles()
+    with caplog.at_level(logging.WARNING):
+        assert run(tracker=tracker).exit_code == 0
+    assert tracker.ends == ["FINISHED"] * 3
+    first, *others = tracker.runs.values()
+    assert (first.run_name, first.status, first.metrics) == ("walk", "FINISHED", []), "left alone after its failure, and closed"
+    for recorded in others:
+        points = [(metric.key, metric.step, metric.value) for metric in recorded.metrics]
+        assert (recorded.status, points) == ("FINISHED", project.points(str(recorded.run_name)))
+    assert caplog.text.count("the server is down") == 1
 
 
 def test_outputs_of_finished_runs_are_copied(project: Project) -> None:

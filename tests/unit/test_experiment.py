@@ -91,6 +91,67 @@ def test_what_an_epoch_may_not_return(returned: object, message: str) -> None:
     assert result["error"]["type"] == "ExperimentError"
 
 
+def test_two_metrics_of_one_name_from_evaluate_are_refused() -> None:
+    kind = type("Twice", (Walk,), {"evaluate": lambda self: {"loss": 1, "val_loss": 2}})
+    with pytest.raises(ExperimentError, match=r"evaluate.* returned 'loss' and 'val_loss', which both are recorded as 'val_loss'"):
+        run(kind)
+
+
+def test_the_monitored_metric_may_be_missing_once_it_was_seen() -> None:
+    class Sometimes(Experiment):
+        first = 1
+
+        def train_epoch(self, epoch):
+            self.now = epoch
+
+        def evaluate(self):
+            return {"loss": 1 / self.now} if self.now in {self.first, 3} else None
+
+    result = run(Sometimes, 3, monitor={"metric": "val_loss", "patience": 1})
+    assert (result.epochs, result.best and result.best.epoch) == (3, 3)
+    Sometimes.first = 2
+    with pytest.raises(ExperimentError, match="'val_loss', but epoch 1 recorded no such metric"):
+        run(Sometimes, 2, monitor={"metric": "val_loss"})
+
+
+def test_a_weight_of_an_array_leaves_a_journal_that_can_be_read() -> None:
+    class Weighs(Experiment):
+        def train_epoch(self, epoch):
+            self.mean("loss", 1.0, weight=np.int64(3))
+            self.mean("loss", np.float32(5), weight=np.array(1.0))
+            self.log_metric("at", np.float64(epoch), step=np.int64(3))
+
+    assert run(Weighs).metrics == {"loss": 2.0}
+    assert points("loss") == [(1, 1, 2.0), (2, 2, 2.0)]
+    assert points("at") == [(1, 3, 1.0), (2, 3, 2.0)]
+    assert [record.kind for record in journal.read(Path("results/a/journal"))][-1] == "end"
+
+
+@pytest.mark.parametrize("name", ["mean", "step", "steps", "log_metric", "evaluate", "run"])
+def test_an_attribute_may_not_hide_a_method(name: str) -> None:
+    kind = type("Hides", (Walk,), {"setup": lambda self: setattr(self, name, 3.0)})
+    with pytest.raises(ExperimentError, match=rf"self\.{name} = … would hide Experiment\.{name}"):
+        run(kind)
+
+
+def test_a_device_may_be_set() -> None:
+    class Sets(Walk):
+        def setup(self):
+            super().setup()
+            self.device = "cpu"
+
+        def train_epoch(self, epoch):
+            assert self.device == "cpu"
+
+    assert run(Sets).status == "FINISHED"
+
+
+def test_hyperparams_that_nobody_declared_are_no_attributes() -> None:
+    kind = type("Reads", (Walk,), {"setup": lambda self: self.hyperparams.lr})
+    with pytest.raises(AttributeError, match=r"write \['lr'\] instead of \.lr\. For attributes, declare a dataclass Hyperparams"):
+        run(kind, 1)
+
+
 def test_a_failed_run_goes_on_after_its_last_whole_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Walk, "fails_at", 2)
     with pytest.raises(RuntimeError, match="struck"):
@@ -205,6 +266,28 @@ def test_state_of_the_users_own_making() -> None:
     assert run(Own).metrics["total"] == 6
 
 
+@pytest.mark.parametrize("path", ["parts.0", "named.new", "helper.part"])
+def test_an_object_deep_in_what_setup_built_is_refused_too(path: str) -> None:
+    class Helper:
+        part: object = None
+
+    class Grows(Walk):
+        def setup(self):
+            super().setup()
+            self.parts, self.named, self.helper = [], {}, Helper()
+
+        def train_epoch(self, epoch):
+            if path == "parts.0":
+                self.parts.append(Helper())
+            elif path == "named.new":
+                self.named["new"] = Helper()
+            else:
+                self.helper.part = Helper()
+
+    with pytest.raises(CaptureError, match=rf"self\.{path} is a Helper that setup\(\) did not build"):
+        run(Grows)
+
+
 def test_an_object_that_setup_does_not_build_is_refused_at_the_first_commit() -> None:
     class Part:
         def state_dict(self):
@@ -221,6 +304,75 @@ def test_an_object_that_setup_does_not_build_is_refused_at_the_first_commit() ->
 
     with pytest.raises(CaptureError, match=r"self\.part is a Part that setup\(\) did not build"):
         run(Late)
+
+
+def test_an_estimator_that_could_not_be_loaded_again_is_refused_at_the_first_commit() -> None:
+    base = pytest.importorskip("sklearn.base")
+    own = type("Own", (base.BaseEstimator,), {"__module__": __name__, "fit": lambda self, x, y: self})
+
+    class Fits(Experiment):
+        def setup(self):
+            self.model = own()
+
+        def train_epoch(self, epoch):
+            assert epoch == 1
+            self.model.coef_ = np.ones(2)
+
+    with pytest.raises(CaptureError, match=r"experiment\.model is an estimator with .*Own in it.*get_state\(\) and restore\(\)"):
+        run(Fits)
+    assert not list(Path("results/a/checkpoints").glob("0*"))
+    assert RunDirectory(Path("results/a")).read_run()["status"] == "FAILED"
+
+
+def test_an_object_that_knows_the_experiment_is_no_endless_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Helper:
+        def __init__(self, owner: Experiment) -> None:
+            self.owner, self.owners, self.count = owner, [owner], 0
+
+    class Helped(Walk):
+        def setup(self):
+            super().setup()
+            self.helper = Helper(self)
+
+        def train_epoch(self, epoch):
+            self.helper.count += 1
+            return {**super().train_epoch(epoch), "count": self.helper.count}
+
+    monkeypatch.setattr(Helped, "fails_at", 2)
+    with pytest.raises(RuntimeError):
+        run(Helped)
+    monkeypatch.setattr(Helped, "fails_at", None)
+    experiment = Helped(ExperimentConfig("a", "any", hyperparams={"epochs": 2}))
+    assert experiment.run().metrics["count"] == 2
+    assert experiment.helper.owner is experiment.helper.owners[0] is experiment
+
+
+def test_a_context_manager_that_swallows_exceptions_hides_no_failure() -> None:
+    class Swallows(Experiment):
+        def setup(self):
+            self.enter(contextlib.suppress(ValueError))
+
+        def train_epoch(self, epoch):
+            raise ValueError("struck")
+
+    with pytest.raises(ValueError, match="struck"):
+        run(Swallows)
+    assert RunDirectory(Path("results/a")).read_run()["status"] == "FAILED"
+    result = RunDirectory(Path("results/a")).read_result()
+    assert result is not None
+    assert (result["status"], result["error"]["message"]) == ("FAILED", "struck")
+    assert [record.payload["status"] for record in journal.read(Path("results/a/journal")) if record.kind == "end"] == ["FAILED"]
+
+
+def test_a_context_manager_that_fails_at_its_end_fails_the_run() -> None:
+    class Fails(Walk):
+        def setup(self):
+            super().setup()
+            self.enter(contextlib.ExitStack()).callback([].pop)
+
+    with pytest.raises(IndexError):
+        run(Fails)
+    assert [record.payload["status"] for record in journal.read(Path("results/a/journal")) if record.kind == "end"] == ["FAILED"]
 
 
 def test_context_managers_and_artifacts_belong_to_the_attempt(project: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,21 @@ def test_lines_of_another_journal_are_not_taken(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[2])
     assert values(path) == []
+
+
+@pytest.mark.parametrize("payload", ['["loss",np.float64(3.0)]', '["loss"', "", "[" * 100_000, '["loss",1],7', "\udcff"])
+def test_a_line_that_is_whole_but_no_json_ends_the_reading(path: Path, payload: str) -> None:
+    filled(path, 1)
+    whole = path.read_bytes()
+    body = f'3,"metric",1,1,1.0,{payload}'.encode(errors="surrogateescape")
+    data = b"%d,%b" % (len(body), body)
+    path.write_bytes(whole + b'["%08x",%b]\n' % (zlib.crc32(data), data))
+    assert values(path) == [1]
+    assert [record.seq for record in journal.read(path)] == [1, 2]
+    again = Journal(path)
+    again.metric("loss", 2, 1, 2)
+    again.close()
+    assert values(path) == [1, 2]
 
 
 def test_a_reader_gives_what_is_new_and_never_half_a_record(path: Path) -> None:

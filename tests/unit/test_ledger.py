@@ -7,8 +7,9 @@ import pytest
 
 from kladml import ExperimentConfig, durable, ledger
 from kladml.checkpoint.store import CheckpointStore
+from kladml.errors import RunHeld
 from kladml.ledger import Place
-from kladml.plan import Decision
+from kladml.plan import Decision, Step
 from kladml.rundir import RunDirectory
 
 CONFIG = ExperimentConfig("a", "walk")
@@ -28,7 +29,8 @@ def directory(tmp_path: Path) -> RunDirectory:
 def begin(directory: RunDirectory, decision: Decision = START) -> ledger.Launch:
     """Open an attempt."""
     place = Place(root=directory.path.parent.parent, experiments="experiments", module="m", log_level="INFO")
-    ledger.claim(directory, decision).close()
+    decisions = iter([decision, START])
+    ledger.claim(directory, lambda: next(decisions)).close()
     return ledger.open_attempt(directory, CONFIG, place)
 
 
@@ -66,6 +68,50 @@ def test_a_replaced_run_moves_aside_under_a_free_name(directory: RunDirectory) -
     assert len(set(ids)) == 3
 
 
+@pytest.mark.parametrize("action", ["skip", "refuse"])
+def test_who_finds_the_work_done_when_he_owns_the_directory_leaves_it(directory: RunDirectory, action: Step) -> None:
+    begin(directory)
+    with pytest.raises(RunHeld, match="was used by another process meanwhile"):
+        ledger.claim(directory, lambda: Decision(action=action, reason=""))
+    assert not directory.is_held()
+    assert not (directory.path.parent / ".old").exists()
+
+
+def test_a_directory_that_was_replaced_while_its_lock_was_awaited_is_not_taken(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(directory)
+    take = durable._lock
+
+    def replaced_meanwhile(descriptor: int) -> bool:
+        monkeypatch.setattr(durable, "_lock", take)
+        ledger.set_aside(directory)
+        durable.make_directory(directory.path)
+        return take(descriptor)
+
+    monkeypatch.setattr(durable, "_lock", replaced_meanwhile)
+    with pytest.raises(RunHeld):
+        ledger.claim(directory, lambda: REPLACE)
+    assert [path.name for path in (directory.path.parent / ".old").iterdir()] == ["a-1"]
+    assert directory.path.is_dir(), "the new directory is another's"
+
+
+def test_a_run_whose_end_nobody_noted_is_settled_by_its_result(directory: RunDirectory) -> None:
+    begin(directory)
+    write_result(directory, 1)
+    lock = durable.DirectoryLock(directory.path)
+    with pytest.raises(RunHeld):
+        ledger.settle(directory)
+    lock.close()
+    assert directory.read_run()["status"] == "RUNNING"
+    ledger.settle(directory)
+    run = directory.read_run()
+    assert (run["status"], run["exact"], len(run["attempts"])) == ("FINISHED", True, 1)
+    assert run["attempts"][0]["ended"] is not None
+    ledger.settle(directory)
+    assert directory.read_run() == run
+
+
 def test_a_result_is_what_the_last_attempt_wrote(directory: RunDirectory) -> None:
     begin(directory)
     write_result(directory, 1)
@@ -81,7 +127,7 @@ def test_a_result_is_what_the_last_attempt_wrote(directory: RunDirectory) -> Non
 
 def test_the_result_of_an_earlier_attempt_does_not_count(directory: RunDirectory) -> None:
     begin(directory)
-    write_result(directory, 1, status="FAILED", error={"type": "ValueError", "message": "old", "is_os_error": False})
+    write_result(directory, 1, status="FAILED", error={"type": "ValueError", "message": "old", "place": "", "may_pass": False})
     ledger.close_attempt(directory, "FAILED", exit_code=1)
     assert ledger.result_of(directory).error == "ValueError: old"
     begin(directory, RESUME)

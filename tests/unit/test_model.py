@@ -83,6 +83,22 @@ def test_a_train_that_wants_the_run_gets_it() -> None:
     assert result.path.name == "b"
 
 
+def test_the_name_of_the_group_may_be_free_text() -> None:
+    tracker = MemoryTracker()
+    result = ExperimentRunner(tracker=tracker).run(Mean, (X, Y), experiment_name="my experiment")
+    (recorded,) = tracker.runs.values()
+    assert (result.path, result.status) == (Path.cwd() / "results" / "my-experiment", "FINISHED")
+    assert recorded.experiment_name == "my experiment"
+
+
+def test_a_hyperparameter_called_epochs_is_the_models_own() -> None:
+    result = run(type("Trains", (), {"__init__": lambda self, epochs: None, "train": lambda self, *data: None}), hyperparams={"epochs": 10})
+    log = (result.path / "log.txt").read_text()
+    assert "epoch 1/1: " in log
+    assert "1/10" not in log
+    assert (result.epochs, result.status) == (1, "FINISHED")
+
+
 def test_the_users_exception_is_raised_and_recorded() -> None:
     class Fails:
         def train(self, x, y):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,55 @@ def test_a_tensor_loses_its_graph_and_is_read_at_the_end() -> None:
     assert not means._sums["loss"][0].requires_grad
     means.add("loss", 3.0, 2)
     assert means.take() == {"loss": 4.5}
+
+
+@pytest.mark.parametrize("weight", [np.int64(3), np.float32(3), np.array(3)])
+def test_a_weight_may_be_an_array_and_the_mean_is_a_float(weight: Any) -> None:
+    means = Means()
+    means.add("loss", 1.0, weight)
+    means.add("loss", np.float32(5), 1)
+    taken = means.take()
+    assert (taken, type(taken["loss"])) == ({"loss": 2.0}, float)
+
+
+def test_a_weight_may_be_a_tensor() -> None:
+    torch = pytest.importorskip("torch")
+    means = Means()
+    means.add("loss", torch.tensor(1.0), torch.tensor(3))
+    means.add("loss", 5.0, torch.tensor(1.0, requires_grad=True))
+    taken = means.take()
+    assert (taken, type(taken["loss"])) == ({"loss": 2.0}, float)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "count", "mean"), [("bfloat16", 1.0, 1000, 1.0), ("float16", 1000.0, 100, 1000.0), ("float32", 1.0, 100, 1.0)]
+)
+def test_sums_of_small_types_neither_stall_nor_overflow(dtype: str, value: float, count: int, mean: float) -> None:
+    torch = pytest.importorskip("torch")
+    means = Means()
+    means.add("loss", torch.tensor(value, dtype=getattr(torch, dtype)), 2.0**24)
+    for _ in range(count - 1):
+        means.add("loss", torch.tensor(value, dtype=getattr(torch, dtype)), 1)
+    assert means.take() == {"loss": mean}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_sums_of_numpys_small_types_neither_stall_nor_overflow(dtype: str) -> None:
+    means = Means()
+    for weight in (2.0**24, *[1.0] * 1000):
+        means.add("loss", np.dtype(dtype).type(1000), weight)
+    assert means.take() == {"loss": 1000.0}
+
+
+def test_a_metric_that_is_not_measured_every_epoch_counts_neither_way() -> None:
+    watch = Watch(Monitor("loss", patience=1))
+    assert watch.update({"loss": 1}, 1)
+    assert not watch.update({"acc": 1}, 2)
+    assert not watch.should_stop
+    again = Watch(Monitor("loss", patience=1))
+    again.restore(watch.get_state())
+    assert not again.update({}, 3)
+    assert again.update({"loss": 0}, 4)
 
 
 @pytest.mark.parametrize("value", [1, True, 1.0, np.float64(1), np.int8(1), np.array(1.0), np.bool_(True)])

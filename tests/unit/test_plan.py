@@ -22,7 +22,7 @@ def make(tmp_path: Path) -> Callable[[Status, int], RunDirectory]:
 
     def make(status: Status, commits: int) -> RunDirectory:
         directory = RunDirectory(tmp_path / "a")
-        ledger.claim(directory, plan.decide(CONFIG, directory)).close()
+        ledger.claim(directory, lambda: plan.decide(CONFIG, directory)).close()
         ledger.open_attempt(directory, CONFIG, Place(root=tmp_path, experiments="experiments", module="m", log_level="INFO"))
         for number in range(commits):
             CheckpointStore(directory.checkpoints).commit({"n": number})
@@ -63,6 +63,13 @@ def test_nothing_there_is_a_start(tmp_path: Path) -> None:
     assert plan.decide(CONFIG, RunDirectory(tmp_path / "a")).action == "start"
     (tmp_path / "a").mkdir()
     assert plan.decide(CONFIG, RunDirectory(tmp_path / "a"), anew=True).action == "start"
+
+
+@pytest.mark.parametrize("remains", ["checkpoints", "journal"])
+def test_parts_of_a_run_without_its_record_move_aside(tmp_path: Path, remains: str) -> None:
+    (tmp_path / "a" / remains).mkdir(parents=True)
+    decision = plan.decide(CONFIG, RunDirectory(tmp_path / "a"))
+    assert (decision.action, "without its run.json" in decision.reason) == ("replace", True)
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:

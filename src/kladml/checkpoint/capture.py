@@ -1,10 +1,8 @@
 """What an experiment's attributes hold that `setup` does not rebuild: read out at a commit, put back, in place, at a resume.
 
 An attribute is *state* when a codec can write it, when it has `state_dict` and `load_state_dict`, or when it is an object of the
-project's own
-classes, whose attributes are looked at in the same way; also inside lists, tuples and dicts. Everything else (a loader, a function, an
-object
-that is walked over or indexed, as a dataset) is an *input*: `setup` builds it again in every attempt.
+project's own classes, whose attributes are looked at in the same way; also inside lists, tuples and dicts. Everything else (a loader, a
+function, an object that is walked over or indexed, as a dataset) is an *input*: `setup` builds it again in every attempt.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import logging
 import random
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from enum import Enum
 from functools import partial
 from itertools import zip_longest
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -27,6 +24,9 @@ from kladml.project import is_foreign
 _STATEFUL = "state_dict()"
 _ATTRIBUTES = "attributes()"
 """The only key of what is kept of an object with that method; no word that a user's own dict is likely to hold."""
+
+_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+"""Looked for first, since a list may hold a million of them."""
 
 
 @runtime_checkable
@@ -78,7 +78,7 @@ def built(value: Any, path: str, above: tuple[int, ...] = ()) -> dict[str, type]
     Returns:
         Their types by path.
     """
-    if id(value) in above or not _is_state(value):
+    if type(value) in _ATOMS or id(value) in above or not _is_state(value):
         return {}
     found: dict[str, type] = {path: type(value)} if _is_built(value) else {}
     if _is_stateful(value) or codec.integration(value) is not None:
@@ -105,6 +105,8 @@ def capture(value: Any, above: tuple[int, ...] = ()) -> Any:
         value: the value.
         above: identities of the objects that it was reached through; of these nothing is kept here, since it is kept there.
     """
+    if type(value) in _ATOMS:
+        return value
     if _is_stateful(value):
         return {_STATEFUL: value.state_dict()}
     if codec.integration(value) is not None:
@@ -188,6 +190,8 @@ def _load(live: Stateful, saved: Any, path: str) -> Stateful:
 
 
 def _is_state(value: Any) -> bool:
+    if type(value) in _ATOMS:
+        return True
     if _is_built(value) or codec.integration(value) is not None:
         return True
     if type(value) is dict:
@@ -200,7 +204,7 @@ def _is_state(value: Any) -> bool:
 def _is_own(value: Any) -> bool:
     """Whether a value is a plain object of a class that the project wrote: no class, no function, nothing to walk over or to index."""
     kind = type(value)
-    if isinstance(value, type | logging.Logger | Enum) or any({"__iter__", "__getitem__"} & vars(base).keys() for base in kind.__mro__):
+    if isinstance(value, type | logging.Logger | random.Random) or any({"__iter__", "__getitem__"} & vars(base).keys() for base in kind.__mro__):
         return False
     if "__dict__" not in dir(value) or kind.__module__ not in sys.modules:
         return False
