@@ -17,7 +17,7 @@ LAYERS = (
     ("words", "errors records"),
     ("contracts", "interfaces"),
     ("mechanisms", "artifacts checkpoint config data durable forks heartbeat journal logs monitor processes project registry"),
-    ("mechanisms", "rundir settings"),
+    ("mechanisms", "rundir settings tail tracebacks"),
     ("leaves", "backends integrations testing"),
     ("domain", "attempt catalog commits context experiment ledger model outputs plan session"),
     ("order", "delivery events runner suite supervisor"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from kladml import logs, registry
+from kladml import registry
 from kladml.config import Draft, ExperimentConfig, suggest
 from kladml.config.hyperparams import convert_hyperparams
 from kladml.config.words import Problem, with_hint
@@ -21,6 +21,7 @@ from kladml.project import SETTINGS_FILE, find_root
 from kladml.records import Fault
 from kladml.session import construct
 from kladml.settings import Target, load_settings
+from kladml.tracebacks import place_of
 
 if TYPE_CHECKING:
     import logging
@@ -250,7 +251,7 @@ def _import(name: str) -> Exception | SystemExit | None:
 
 
 def _reason(error: Exception | SystemExit) -> str:
-    place = logs.place_of(error)
+    place = place_of(error)
     return f"{type(error).__name__}: {error}{f' at {place}' if place else ''}".replace("\n", " ")
 
 

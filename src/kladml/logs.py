@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOBase
@@ -19,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from kladml.project import is_foreign
+from kladml.tracebacks import describe
 
 if TYPE_CHECKING:
     from logging.handlers import RotatingFileHandler
@@ -60,56 +58,6 @@ class UserFirstFormatter(logging.Formatter):
         """The exception of a record, each line marked by a bar."""
         error = ei[1]
         return "" if error is None else "\n".join(BAR + line for line in describe(error).splitlines())
-
-
-def describe(error: BaseException) -> str:
-    """An exception as text: what it is, then the frames of the user's code, then the others, each part outermost first.
-
-    Args:
-        error: an exception that was raised.
-
-    Returns:
-        Several lines.
-    """
-    lines = []
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        lines += ["caused by:"] if len(seen) > 1 else []
-        lines += _describe_one(current)
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return "\n".join(lines)
-
-
-def _describe_one(error: BaseException) -> list[str]:
-    head = "".join(traceback.format_exception_only(error)).rstrip().splitlines()
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not is_foreign(frame.filename)]
-    others = [frame for frame in frames if is_foreign(frame.filename)]
-    lines = [*head, *_format(own)]
-    if others:
-        lines += ["in libraries:" if own else "frames:", *_format(others)]
-    return lines
-
-
-def place_of(error: BaseException) -> str:
-    """Where an exception comes from: `file:line` of the innermost frame of the user's code, or of the text that is no Python.
-
-    Args:
-        error: an exception that was raised.
-
-    Returns:
-        The place, or nothing when no frame is the user's.
-    """
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_foreign(frame.filename)]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
-
-
-def _format(frames: list[traceback.FrameSummary]) -> list[str]:
-    return "".join(traceback.format_list(frames)).rstrip().splitlines()
 
 
 class RotatingLog:
@@ -254,9 +202,6 @@ class _Tee(TextIOBase):
         return self._stream.encoding
 
 
-_HEAD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
-
-
 def show(text: str) -> None:
     """Put text on standard error as it is.
 
@@ -265,65 +210,3 @@ def show(text: str) -> None:
     """
     sys.stderr.write(text)
     sys.stderr.flush()
-
-
-class Tail:
-    """Gives the growth of a log file, through rotations, with the records below a level left out."""
-
-    def __init__(self, path: Path, level: str = "INFO") -> None:
-        """Start at the file's present end.
-
-        Args:
-            path: the log file; may not exist yet.
-            level: the lowest level to give. Lines that are no log records, as what a program prints, are always given; the lines of a
-                traceback only when the level is DEBUG, since the record above says what happened.
-        """
-        self._path = path
-        self._threshold = logging.getLevelNamesMapping()[level]
-        self._inode = 0
-        self._offset = 0
-        self._rest = b""
-        if path.exists():
-            self._inode, self._offset = path.stat().st_ino, path.stat().st_size
-
-    def read(self, *, final: bool = False) -> str:
-        """Whole lines since the last call.
-
-        Args:
-            final: the writer has ended: give an unfinished line too.
-
-        Returns:
-            The text to show, possibly empty.
-        """
-        data = self._rest + b"".join(self._growth())
-        whole, found, self._rest = data.rpartition(b"\n")
-        whole += found
-        if final or (b"\r" in self._rest):
-            whole, self._rest = whole + self._rest, b""
-        text = whole.decode("utf-8", "replace")
-        return "".join(line for line in text.splitlines(keepends=True) if self._is_wanted(line))
-
-    def _growth(self) -> Iterator[bytes]:
-        rotated = self._path.with_name(self._path.name + ".1")
-        try:
-            state = self._path.stat()
-        except FileNotFoundError:
-            return
-        if self._inode and state.st_ino != self._inode and rotated.exists() and rotated.stat().st_ino == self._inode:
-            yield self._from(rotated, self._offset)
-        if state.st_ino != self._inode:
-            self._inode, self._offset = state.st_ino, 0
-        data = self._from(self._path, self._offset)
-        self._offset += len(data)
-        yield data
-
-    def _from(self, path: Path, offset: int) -> bytes:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            return stream.read()
-
-    def _is_wanted(self, line: str) -> bool:
-        if line.startswith(BAR):
-            return self._threshold <= logging.DEBUG
-        head = _HEAD.match(line)
-        return head is None or logging.getLevelNamesMapping()[head[1]] >= self._threshold

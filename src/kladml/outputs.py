@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kladml import durable, rundir
-from kladml.logs import place_of
 from kladml.records import FORMAT, Status
 from kladml.rundir import RunDirectory
+from kladml.tracebacks import place_of
 
 if TYPE_CHECKING:
     from kladml.context import RunContext

@@ -17,10 +17,10 @@ from kladml.attempt import LOCK, PARENT, STOPPED
 from kladml.config import ExperimentConfig
 from kladml.durable import DirectoryLock
 from kladml.events import Output, Progressed
-from kladml.logs import Tail
 from kladml.processes import StopRequest
 from kladml.records import Status
 from kladml.rundir import RunDirectory
+from kladml.tail import Tail
 
 _LOOK_EVERY_S = 0.1
 _GRACE_S = 30.0

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kladml import logs
-from kladml.logs import Logger, Tail
+from kladml import logs, tracebacks
+from kladml.logs import Logger
+from kladml.tail import Tail
 
 HEAD = "2026-01-01 00:00:00,000 kladml.a"
 
@@ -30,7 +31,7 @@ def test_loggers_stand_below_one_root() -> None:
 
 
 def test_an_exception_is_described_user_first_and_with_its_cause() -> None:
-    text = logs.describe(failing())
+    text = tracebacks.describe(failing())
     lines = text.splitlines()
     assert lines[:2] == ["RuntimeError: first line", "second line"]
     assert lines.index("caused by:") < lines.index("in libraries:")
@@ -41,7 +42,7 @@ def test_an_exception_is_described_user_first_and_with_its_cause() -> None:
 def test_a_circle_of_causes_ends() -> None:
     one, other = ValueError("one"), ValueError("other")
     one.__cause__, other.__cause__ = other, one
-    assert logs.describe(one).count("caused by:") == 1
+    assert tracebacks.describe(one).count("caused by:") == 1
 
 
 def test_tail_follows_from_where_it_began_and_through_a_rotation(tmp_path: Path) -> None:

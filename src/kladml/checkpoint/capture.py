@@ -204,7 +204,9 @@ def _is_state(value: Any) -> bool:
 def _is_own(value: Any) -> bool:
     """Whether a value is a plain object of a class that the project wrote: no class, no function, nothing to walk over or to index."""
     kind = type(value)
-    if isinstance(value, type | logging.Logger | random.Random) or any({"__iter__", "__getitem__"} & vars(base).keys() for base in kind.__mro__):
+    if isinstance(value, type | logging.Logger | random.Random):
+        return False
+    if any({"__iter__", "__getitem__"} & vars(base).keys() for base in kind.__mro__):
         return False
     if "__dict__" not in dir(value) or kind.__module__ not in sys.modules:
         return False
