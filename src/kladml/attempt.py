@@ -16,10 +16,9 @@ from typing import Any
 from kladml import durable, ledger, logs, outputs, session
 from kladml.catalog import load_class
 from kladml.config import ExperimentConfig
-from kladml.context import Stopped
 from kladml.errors import KladMLError
 from kladml.logs import Logger
-from kladml.processes import StopRequest, die_with_parent, leave_signals_to_parent
+from kladml.processes import Stopped, StopRequest, die_with_parent, leave_signals_to_parent
 from kladml.rundir import RunDirectory
 
 PARENT = "KLADML__SUPERVISOR_PID"

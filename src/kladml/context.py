@@ -11,7 +11,7 @@ import operator
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +22,8 @@ from kladml.errors import ExperimentError
 from kladml.heartbeat import Beat, Heart
 from kladml.journal import Journal
 from kladml.monitor import Means, Watch, to_number
-from kladml.records import Best, Progress
+from kladml.processes import Stopped
+from kladml.records import Best, Launch, Progress
 
 if TYPE_CHECKING:
     from kladml.config.schema import ExperimentConfig
@@ -30,34 +31,6 @@ if TYPE_CHECKING:
     from kladml.rundir import RunDirectory
 
 Batch = TypeVar("Batch")
-
-
-class Stopped(BaseException):
-    """The run was asked to leave. Not an Exception, so that user code does not swallow it.
-
-    Attributes:
-        signal: the name of the signal.
-    """
-
-    def __init__(self, signal: str) -> None:
-        """Keep the signal's name."""
-        self.signal = signal
-        super().__init__(signal)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """What an attempt is told about its run.
-
-    Attributes:
-        run_id: identity of the run, kept over attempts.
-        attempt: 1, 2, …
-        inexact_because: what is known that may have changed the numbers.
-    """
-
-    run_id: str
-    attempt: int
-    inexact_because: tuple[str, ...] = ()
 
 
 class RunContext:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from kladml import durable, rundir
 from kladml.checkpoint.store import CheckpointStore
-from kladml.context import Launch
 from kladml.durable import DirectoryLock
 from kladml.errors import CheckpointError, KladMLError, RunHeld
-from kladml.records import FORMAT, Action, Best, RunResult, Status
+from kladml.records import FORMAT, Action, Best, Launch, RunResult, Status
 
 if TYPE_CHECKING:
     from kladml.config.schema import ExperimentConfig

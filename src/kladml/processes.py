@@ -14,6 +14,19 @@ _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
+class Stopped(BaseException):
+    """The run was asked to leave. Not an Exception, so that user code does not swallow it.
+
+    Attributes:
+        signal: the name of the signal.
+    """
+
+    def __init__(self, signal: str) -> None:
+        """Keep the signal's name."""
+        self.signal = signal
+        super().__init__(signal)
+
+
 class StopRequest:
     """Notes the first SIGINT, SIGTERM or SIGUSR1 while it is entered. Outside the main thread it notes nothing.
 

@@ -53,6 +53,21 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What an attempt is told about its run.
+
+    Attributes:
+        run_id: identity of the run, kept over attempts.
+        attempt: 1, 2, …
+        inexact_because: what is known that may have changed the numbers.
+    """
+
+    run_id: str
+    attempt: int
+    inexact_because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One recorded value.
 

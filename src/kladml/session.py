@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from kladml import ledger, logs, outputs, plan, registry
 from kladml.checkpoint import capture, rng
-from kladml.context import RunContext, Stopped
+from kladml.context import RunContext
 from kladml.errors import ExperimentError, KladMLError, RunRefused
 from kladml.forks import close_in_children
-from kladml.processes import StopRequest
+from kladml.processes import Stopped, StopRequest
 from kladml.project import find_root
 from kladml.records import RunResult, Status
 from kladml.rundir import RunDirectory
@@ -27,8 +27,8 @@ from kladml.settings import Target, load_settings, results_folder
 
 if TYPE_CHECKING:
     from kladml.config import ExperimentConfig
-    from kladml.context import Launch
     from kladml.experiment import Experiment
+    from kladml.records import Launch
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 

@@ -17,14 +17,13 @@ from kladml import ledger, plan, session
 from kladml.catalog import Catalog, load_catalog
 from kladml.config import ExperimentConfig, Suite, read_suite, suggest, with_defaults
 from kladml.config.words import with_hint
-from kladml.context import Stopped
 from kladml.delivery import Delivery
 from kladml.durable import DirectoryLock
 from kladml.errors import ConfigError, KladMLError, RunNotFound
 from kladml.events import Ended, Event, Planned, Started
 from kladml.ledger import Place
 from kladml.plan import Decision
-from kladml.processes import StopRequest
+from kladml.processes import Stopped, StopRequest
 from kladml.records import Fault, RunResult, Status, SuiteResult
 from kladml.rundir import RunDirectory
 from kladml.settings import Settings, results_folder
