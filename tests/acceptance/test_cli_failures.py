@@ -217,7 +217,7 @@ def test_an_interrupted_run_of_another_config_is_refused_until_restarted(project
 
 def test_an_interrupt_before_anything_runs(project: Path) -> None:
     configure(project, "printing")
-    (project / "experiments" / "interrupts.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (project / "experiments" / "interrupts.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nsignal.pause()\n")
     stopped = run_kladml("run", cwd=project).expect(130)
     assert "Traceback" not in stopped.stderr
     assert not (project / "results").exists()
