@@ -16,7 +16,7 @@ from support import SOURCE
 LAYERS = (
     ("words", "errors records"),
     ("contracts", "interfaces"),
-    ("mechanisms", "artifacts checkpoint config data durable forks heartbeat journal logs monitor processes project registry"),
+    ("mechanisms", "artifacts checkpoint config data durable forks heartbeat journal libraries logs monitor processes project registry"),
     ("mechanisms", "rundir settings tail tracebacks"),
     ("leaves", "backends integrations testing"),
     ("domain", "attempt catalog commits context experiment ledger model outputs plan session"),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kladml import libraries
 from kladml.errors import ExperimentError
 from kladml.records import Best
 
 if TYPE_CHECKING:
     from kladml.config.schema import Monitor
-
-_LIBRARIES = {"numpy": "kladml.integrations.numpy", "torch": "kladml.integrations.torch"}
 
 
 class Watch:
@@ -129,7 +126,7 @@ def to_number(key: str, value: Any) -> float:
         return value
     if type(value) in (int, bool):
         return float(value)
-    library = _library(value)
+    library = libraries.library_of(value, libraries.ARRAYS)
     number = None if library is None else library.number(value)
     if number is None:
         shape = f" of shape {tuple(value.shape)}" if library is not None and library.claims(value) else ""
@@ -142,7 +139,7 @@ def to_number(key: str, value: Any) -> float:
 
 def _in_double(key: str, value: Any) -> Any:
     """A value that can be added up: a tensor stays on its device, without its graph, in a precision that does not stall."""
-    library = _library(value)
+    library = libraries.library_of(value, libraries.ARRAYS)
     if library is None or not _is_torch(value):
         return to_number(key, value)
     if value.ndim != 0:
@@ -152,11 +149,3 @@ def _in_double(key: str, value: Any) -> Any:
 
 def _is_torch(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "torch"
-
-
-def _library(value: Any) -> Any:
-    for base in type(value).__mro__:
-        name = base.__module__.partition(".")[0]
-        if name in _LIBRARIES and name in sys.modules:
-            return importlib.import_module(_LIBRARIES[name])
-    return None

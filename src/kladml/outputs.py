@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kladml import durable, rundir
+from kladml import durable, libraries, rundir
 from kladml.records import FORMAT, Status
 from kladml.rundir import RunDirectory
 from kladml.tracebacks import place_of
@@ -15,8 +14,6 @@ from kladml.tracebacks import place_of
 if TYPE_CHECKING:
     from kladml.context import RunContext
     from kladml.experiment import Experiment
-
-_EXPORTERS = {"torch": "kladml.integrations.torch", "sklearn": "kladml.integrations.sklearn", "numpy": "kladml.integrations.numpy"}
 
 
 def export(experiment: Experiment, name: str) -> Path | None:
@@ -32,13 +29,12 @@ def export(experiment: Experiment, name: str) -> Path | None:
     model = vars(experiment).get("model")
     if model is None or experiment.context is None:
         return None
-    roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
-    for library in _EXPORTERS.keys() & roots:
-        made = importlib.import_module(_EXPORTERS[library]).export(model)
-        if made is not None:
-            path: Path = experiment.context.path / (name + made[0])
-            durable.write_bytes(path, made[1])
-            return path
+    library = libraries.library_of(model)
+    made = None if library is None else library.export(model)
+    if made is not None:
+        path: Path = experiment.context.path / (name + made[0])
+        durable.write_bytes(path, made[1])
+        return path
     return None
 
 

@@ -161,8 +161,8 @@ class ExperimentRunner:
 
         Raises:
             ConfigError: the name or a hyperparameter cannot be used.
-            RunRefused: the run directory cannot be used. Exception: whatever
-            the model raised.
+            RunRefused: the run directory cannot be used.
+            Exception: whatever the model raised.
         """
         settings = load_settings(self._config, self.root)
         identity, config = describe_model(model_class, (train_data, eval_data), run_name or folder_name(experiment_name), hyperparams)

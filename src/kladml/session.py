@@ -90,7 +90,7 @@ def _work(experiment: Experiment, context: RunContext) -> None:
     prepare(config.seed, config.deterministic)
     before = rng.loaded()
     experiment.setup()
-    rng.seed(config.seed, rng.loaded() - before)
+    rng.seed_new(config.seed, before)
     inputs = experiment.end_setup()
     if inputs:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
@@ -157,8 +157,8 @@ def run_alone(experiment: Experiment) -> RunResult:
 
     Raises:
         RunRefused: the directory holds an interrupted run of another config.
-        RunHeld: another process owns the directory. BaseException:
-        whatever the user's code raised.
+        RunHeld: another process owns the directory.
+        BaseException: whatever the user's code raised.
     """
     root = find_root(Path.cwd())
     settings = load_settings(registry.create_config(Target("yaml"), root), root)

@@ -7,30 +7,22 @@ Plain values are JSON as they are. What JSON has no word for is an object with t
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import random
 import struct
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
+from kladml import libraries
 from kladml.errors import CaptureError, CheckpointCorrupt
 
 STRUCTURE = "state.json"
 ARRAYS = "arrays.safetensors"
 _RESERVED = "__metadata__"
 """No array may have this name: the safetensors format has another use for it."""
-
-_INTEGRATIONS = {
-    "numpy": "kladml.integrations.numpy",
-    "torch": "kladml.integrations.torch",
-    "sklearn": "kladml.integrations.sklearn",
-}
-"""Libraries whose values need their own code, by the first part of the type's module."""
 
 _PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset, random.Random)
 
@@ -201,8 +193,8 @@ class Decoder:
     def _decode_tagged(self, node: dict[str, Any]) -> Any:
         kind = node["$"]
         library, _, _ = str(kind).partition(".")
-        if library in _INTEGRATIONS:
-            return importlib.import_module(_INTEGRATIONS[library]).decode(node, self)
+        if library in libraries.ALL:
+            return libraries.integration(library).decode(node, self)
         match kind:
             case "tuple" | "set" | "frozenset":
                 items = (self.decode(item) for item in node["items"])
@@ -247,7 +239,8 @@ def decode(files: Mapping[str, bytes]) -> Any:
         The tree of values. Arrays are new, on the CPU.
 
     Raises:
-        CheckpointCorrupt: the files do not belong together. MissingExtra: a library that the state needs is not installed.
+        CheckpointCorrupt: the files do not belong together.
+        MissingExtra: a library that the state needs is not installed.
     """
     arrays: dict[str, Array] = {}
     if ARRAYS in files:
@@ -263,12 +256,8 @@ def decode(files: Mapping[str, bytes]) -> Any:
 
 def integration(value: Any) -> ModuleType | None:
     """The module that encodes values of this type, or None when the type is plain or of no library that we know."""
-    for base in type(value).__mro__:
-        name = base.__module__.partition(".")[0]
-        if name in _INTEGRATIONS and name in sys.modules:
-            module = importlib.import_module(_INTEGRATIONS[name])
-            return module if module.claims(value) else None
-    return None
+    library = libraries.library_of(value)
+    return library if library is not None and library.claims(value) else None
 
 
 def supports(value: Any) -> bool:

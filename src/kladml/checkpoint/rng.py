@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import struct
-import sys
+from collections.abc import Collection
 from typing import Any
 
-_LIBRARIES = {"numpy": "kladml.integrations.numpy", "torch": "kladml.integrations.torch"}
+from kladml import libraries
 
 
-def seed(number: int, libraries: frozenset[str] = frozenset(_LIBRARIES)) -> None:
-    """Seed Python's generator and those of loaded libraries.
+def seed(number: int) -> None:
+    """Seed Python's generator and those of the libraries that are loaded.
 
     Args:
         number: the config's seed.
-        libraries: only these; Python's own generator is seeded when all are.
     """
-    if libraries == frozenset(_LIBRARIES):
-        random.seed(number)
-    for name in loaded() & libraries:
-        importlib.import_module(_LIBRARIES[name]).seed(number)
+    random.seed(number)
+    seed_new(number, ())
 
 
-def loaded() -> frozenset[str]:
+def seed_new(number: int, before: Collection[str]) -> None:
+    """Seed the generators of libraries that were loaded lately.
+
+    Args:
+        number: the config's seed.
+        before: those that were loaded, and seeded, before.
+    """
+    for name in loaded():
+        if name not in before:
+            libraries.integration(name).seed(number)
+
+
+def loaded() -> list[str]:
     """Libraries with generators of their own that this process has imported."""
-    return frozenset(name for name in _LIBRARIES if name in sys.modules)
+    return libraries.loaded(libraries.ARRAYS)
 
 
 def capture() -> dict[str, Any]:
     """States of all global generators."""
-    states = {name: importlib.import_module(_LIBRARIES[name]).get_rng() for name in sorted(loaded())}
+    states = {name: libraries.integration(name).get_rng() for name in loaded()}
     version, words, gauss = random.getstate()
     return {"python": {"version": version, "words": struct.pack(f"<{len(words)}I", *words), "gauss": gauss}, **states}
 
@@ -45,6 +53,5 @@ def restore(states: dict[str, Any]) -> None:
     python = states["python"]
     words = struct.unpack(f"<{len(python['words']) // 4}I", python["words"])
     random.setstate((python["version"], words, python["gauss"]))
-    for name, module in _LIBRARIES.items():
-        if name in states:
-            importlib.import_module(module).set_rng(states[name])
+    for name in sorted(libraries.ARRAYS & states.keys()):
+        libraries.integration(name).set_rng(states[name])
