@@ -91,6 +91,26 @@ def create_bytes(path: Path, data: Buffer) -> None:
     sync_directory(path.parent)
 
 
+def write_new(path: Path, chunks: Iterable[Buffer]) -> None:
+    """Write a new file whose name need not be durable yet: the directory is private, and is synced when something else completes it.
+
+    Args:
+        path: the file; must be absent, its directory must exist.
+        chunks: the content in order.
+
+    Raises:
+        FileExistsError: the file is there.
+        OSError: it could not be written; nothing counts on what is left.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        for chunk in chunks:
+            write_all(descriptor, chunk)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Replace a file durably by a copy of another, in pieces of 1 MiB.
 

@@ -11,14 +11,16 @@ _INTEGRATIONS = {
     "numpy": "kladml.integrations.numpy",
     "torch": "kladml.integrations.torch",
     "sklearn": "kladml.integrations.sklearn",
+    "torch_data": "kladml.integrations.torch_data",
+    "torch_state": "kladml.integrations.torch_state",
 }
-ALL = frozenset(_INTEGRATIONS)
+ALL = frozenset({"numpy", "torch", "sklearn"})
 ARRAYS = frozenset({"numpy", "torch"})
 """Those with arrays, scalars and random generators."""
 
 
 def integration(name: str) -> ModuleType:
-    """Our module for a library; imports the library when it is used."""
+    """Our module for a library, or for a part of one; imports the library when it is used."""
     return importlib.import_module(_INTEGRATIONS[name])
 
 
@@ -34,7 +36,17 @@ def library_of(value: object, among: Collection[str] = ALL) -> ModuleType | None
         value: any value.
         among: the libraries to consider.
     """
-    for base in type(value).__mro__:
+    return library_of_type(type(value), among)
+
+
+def library_of_type(kind: type, among: Collection[str] = ALL) -> ModuleType | None:
+    """Our module for the library that a type comes from, base classes included; None for any other.
+
+    Args:
+        kind: any type.
+        among: the libraries to consider.
+    """
+    for base in kind.__mro__:
         name = base.__module__.partition(".")[0]
         if name in among and name in sys.modules:
             return integration(name)

@@ -1,32 +1,32 @@
 """What an experiment's attributes hold that `setup` does not rebuild: read out at a commit, put back, in place, at a resume.
 
 An attribute is *state* when a codec can write it, when it has `state_dict` and `load_state_dict`, or when it is an object of the
-project's own classes, whose attributes are looked at in the same way; also inside lists, tuples and dicts. Everything else (a loader, a
-function, an object that is walked over or indexed, as a dataset) is an *input*: `setup` builds it again in every attempt.
+project's own classes, whose attributes are looked at in the same way; also inside lists, tuples and dicts. Everything else (a dataset's
+samples, a function, an object of a library) is an *input*: `setup` builds it again in every attempt.
 """
 
 from __future__ import annotations
 
-import importlib
+import io
 import logging
 import random
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sized
+from dataclasses import dataclass, field, is_dataclass
 from functools import partial
-from itertools import zip_longest
-from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, Protocol, runtime_checkable
 
+from kladml import libraries
 from kladml.checkpoint import codec
-from kladml.errors import CheckpointMismatch
+from kladml.checkpoint.codec import LARGE_BYTES, Encoder, Uncapturable, Writer
+from kladml.errors import CaptureError
 from kladml.project import is_foreign
 
-_STATEFUL = "state_dict()"
-_ATTRIBUTES = "attributes()"
-"""The only key of what is kept of an object with that method; no word that a user's own dict is likely to hold."""
-
-_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
-"""Looked for first, since a list may hold a million of them."""
+STATEFUL = "state_dict"
+ATTRIBUTES = "attributes"
+_HARMLESS = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, partial, logging.Logger, io.IOBase)
+"""Inputs that hold nothing that training could change."""
 
 
 @runtime_checkable
@@ -40,179 +40,234 @@ class Stateful(Protocol):
         """Continue from what `state_dict` gave."""
 
 
-def split(attributes: Mapping[str, Any], inputs: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """Tell state from inputs.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What `setup` built.
+
+    Attributes:
+        parts: types of the objects that only `setup` can make again, by path.
+        inputs: what can be seen of every input from outside, by attribute.
+        fixed: digest and sample of every large array, by path.
+    """
+
+    parts: Mapping[str, type] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+
+
+def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, owner: object) -> Survey:
+    """Look at the attributes after `setup`.
 
     Args:
-        attributes: attribute names to values.
-        inputs: names that are inputs whatever they hold.
+        attributes: names to values.
+        excluded: names that are inputs whatever they hold.
+        path: where they stand in the state.
+        owner: the object whose attributes they are.
+    """
+    encoder = Encoder(find_writer)
+    _, inputs = write(encoder, attributes, excluded, path, owner)
+    fixed = {}
+    for name, array in encoder.arrays.items():
+        if array.fixable and array.size >= LARGE_BYTES:
+            found, few = codec.live_digest(array), codec.sample(array)
+            if found is not None and few is not None:
+                fixed[name] = (found, few)
+    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed)
+
+
+def write(
+    encoder: Encoder, attributes: Mapping[str, Any], excluded: Collection[str], path: str, owner: object
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the attributes that are state.
+
+    Args:
+        encoder: where to.
+        attributes: names to values.
+        excluded: names that are inputs whatever they hold.
+        path: where they stand in the state.
+        owner: the object whose attributes they are; objects that refer back to it are fine.
 
     Returns:
-        The attributes that are state, and the names of the others, in order.
+        JSON by attribute, objects that others refer to first; and the names of the inputs, in order.
     """
-    state = {name: value for name, value in attributes.items() if name not in inputs and _is_state(value)}
-    return state, [name for name in attributes if name not in state]
+    encoder.alias(id(owner), owner, path)
+    nodes: dict[str, Any] = {}
+    left_out = set(excluded)
+    for name in sorted((name for name in attributes if name not in left_out), key=lambda name: _rank(attributes[name])):
+        mark = encoder.mark()
+        try:
+            nodes[name] = encoder.encode(attributes[name], f"{path}.{name}")
+        except Uncapturable:
+            encoder.rollback(mark)
+            left_out.add(name)
+    data = {name for name, node in nodes.items() if isinstance(node, dict) and node.get("kind") == "data"}
+    return nodes, [name for name in attributes if name in left_out or name in data]
 
 
-def may_change(value: Any) -> bool:
-    """Whether an input may hold something at the end of an epoch that `setup` does not bring back.
-
-    Functions, classes and modules do not, nor does a torch loader whose order comes from the global generators alone.
-    """
-    if isinstance(value, type | ModuleType | FunctionType | BuiltinFunctionType | partial):
-        return False
-    if type(value).__module__.startswith("torch.utils.data"):
-        keeps: bool = importlib.import_module("kladml.integrations.torch").keeps_state(value)
-        return keeps
-    return True
-
-
-def built(value: Any, path: str, above: tuple[int, ...] = ()) -> dict[str, type]:
-    """The objects in a value that only `setup` can make again: a checkpoint holds what is in them, not the objects.
+def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any], before: Survey, excluded: Collection[str]) -> None:
+    """Refuse what a resumed run would not have again.
 
     Args:
-        value: the value, state or not.
-        path: dotted path of the value.
-        above: identities of the objects that it was reached through.
-
-    Returns:
-        Their types by path.
-    """
-    if type(value) in _ATOMS or id(value) in above or not _is_state(value):
-        return {}
-    found: dict[str, type] = {path: type(value)} if _is_built(value) else {}
-    if _is_stateful(value) or codec.integration(value) is not None:
-        return found
-    for name, item in _parts(value):
-        found |= built(item, f"{path}.{name}", (*above, id(value)))
-    return found
-
-
-def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
-    if type(value) in (list, tuple):
-        return enumerate(value)
-    return value.items() if type(value) is dict else vars(value).items() if _is_own(value) else ()
-
-
-def _is_built(value: Any) -> bool:
-    return _is_stateful(value) or _is_own(value)
-
-
-def capture(value: Any, above: tuple[int, ...] = ()) -> Any:
-    """What a checkpoint keeps of a value: containers are copied, objects become a mapping with one key that says how they were read.
-
-    Args:
-        value: the value.
-        above: identities of the objects that it was reached through; of these nothing is kept here, since it is kept there.
-    """
-    if type(value) in _ATOMS:
-        return value
-    if _is_stateful(value):
-        return {_STATEFUL: value.state_dict()}
-    if codec.integration(value) is not None:
-        return value
-    if type(value) is dict:
-        return {key: capture(item, above) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(capture(item, above) for item in value)
-    if id(value) in above:
-        return {_ATTRIBUTES: {}}
-    if _is_own(value):
-        path = (*above, id(value))
-        return {_ATTRIBUTES: {name: capture(item, path) for name, item in vars(value).items() if id(item) not in path and _is_state(item)}}
-    return value
-
-
-def restore(live: Any, saved: Any, path: str) -> Any:
-    """Put a saved value back.
-
-    Args:
-        live: the value that `setup` built, or None.
-        saved: what `capture` gave, read from disk.
-        path: dotted path, for messages.
-
-    Returns:
-        The value to bind: `live` itself when it could be filled in place.
+        found: the encoder that wrote the attributes.
+        inputs: names of the inputs now.
+        attributes: names to values.
+        before: what `setup` built.
+        excluded: names that are inputs whatever they hold.
 
     Raises:
-        CheckpointMismatch: the saved state does not fit what `setup` built.
+        CaptureError: with the attribute and the ways out.
     """
-    if _is_stateful(live):
-        return _load(live, saved, path)
-    if type(live) is list and type(saved) is list:
-        pairs = zip_longest(live[: len(saved)], saved)
-        live[:] = [restore(one, other, f"{path}.{index}") for index, (one, other) in enumerate(pairs)]
-        return live
-    if type(live) is tuple and type(saved) is tuple and len(live) == len(saved):
-        return tuple(restore(one, other, f"{path}.{index}") for index, (one, other) in enumerate(zip(live, saved, strict=True)))
-    if isinstance(saved, dict) and set(saved) == {_ATTRIBUTES} and _is_own(live):
-        for name, item in saved[_ATTRIBUTES].items():
-            vars(live)[name] = restore(vars(live).get(name), item, f"{path}.{name}")
-        return live
-    if isinstance(live, random.Random) and isinstance(saved, random.Random):
-        live.setstate(saved.getstate())
-        return live
-    if isinstance(live, dict) and isinstance(saved, dict):
-        filled = {key: restore(live.get(key), item, f"{path}.{key}") for key, item in saved.items()}
-        live.clear()
-        live.update(filled)
-        return live
-    _refuse_unbuilt(saved, path)
-    library = codec.integration(saved)
-    return saved if library is None else library.restore(live, saved)
+    for path, kind in found.parts.items():
+        if before.parts.get(path) is not kind and not _can_be_made(kind):
+            raise CaptureError(
+                f"self.{path.partition('.')[2]} is a {kind.__name__} that setup() did not build, so a resumed run would not have it. Build "
+                "it in setup(), name the attribute in `inputs` if it can be made again, or give the experiment get_state() and restore()."
+            )
+    for name in inputs:
+        if name not in excluded:
+            _check_input(name, attributes[name], before)
 
 
-def _refuse_unbuilt(saved: Any, path: str) -> None:
-    if isinstance(saved, dict) and set(saved) in ({_STATEFUL}, {_ATTRIBUTES}):
-        raise CheckpointMismatch(
-            f"the checkpoint holds the state of an object for {path}, but setup() built none of that kind there. Build it in setup(), "
-            "which runs in every attempt, or start the experiment anew."
-        )
-    items = saved.items() if isinstance(saved, dict) else enumerate(saved) if type(saved) in (list, tuple) else ()
-    for name, item in items:
-        _refuse_unbuilt(item, f"{path}.{name}")
-
-
-def _load(live: Stateful, saved: Any, path: str) -> Stateful:
-    if not (isinstance(saved, dict) and set(saved) == {_STATEFUL}):
-        raise CheckpointMismatch(
-            f"{path} is a {type(live).__name__} now, but the checkpoint holds a {type(saved).__name__} under that name. "
-            "Undo the change, or start the experiment anew."
-        )
-    try:
-        live.load_state_dict(saved[_STATEFUL])
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise CheckpointMismatch(
-            f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. "
-            "Undo the change to the code or config, or start the experiment anew."
-        ) from error
-    return live
-
-
-def _is_state(value: Any) -> bool:
-    if type(value) in _ATOMS:
-        return True
-    if _is_built(value) or codec.integration(value) is not None:
-        return True
-    if type(value) is dict:
-        return all(codec.supports(key) and _is_state(item) for key, item in value.items())
-    if type(value) in (list, tuple):
-        return all(_is_state(item) for item in value)
-    return codec.supports(value)
-
-
-def _is_own(value: Any) -> bool:
-    """Whether a value is a plain object of a class that the project wrote: no class, no function, nothing to walk over or to index."""
+def _check_input(name: str, value: Any, before: Survey) -> None:
+    ways = (
+        f"name it in `inputs` if that cannot change the numbers (inputs = ({name!r},)), keep what matters in attributes of plain values, "
+        "teach its type by kladml.register_codec, or give the experiment get_state() and restore()."
+    )
     kind = type(value)
-    if isinstance(value, type | logging.Logger | random.Random):
+    what = f"self.{name} is a {kind.__module__}.{kind.__qualname__}"
+    if isinstance(value, _HARMLESS):
+        if name not in before.inputs and not isinstance(value, type | ModuleType | logging.Logger):
+            raise CaptureError(f"{what} that setup() did not bind, so a resumed run would not have it. Bind it in setup(), or {ways}")
+        return
+    if isinstance(value, Iterator):
+        raise CaptureError(f"{what}: how far an iterator is cannot be kept in a checkpoint. Walk over what it comes from, or {ways}")
+    if name not in before.inputs:
+        raise CaptureError(f"{what} that setup() did not bind, and no codec can keep it. Bind it in setup(), or {ways}")
+    changed = _difference(before.inputs[name], _seen_of(value))
+    if changed:
+        raise CaptureError(f"{what}, which cannot be kept in a checkpoint, and {changed} changed since setup(). Either {ways}")
+
+
+def _seen_of(value: Any) -> dict[str, Any]:
+    """What can be seen of an object from outside: its type, its length, its plain attributes."""
+    if isinstance(value, _HARMLESS):
+        return {}
+    seen: dict[str, Any] = {"its type": type(value).__qualname__}
+    try:
+        seen["its length"] = len(value) if isinstance(value, Sized) else None
+    except Exception:
+        seen["its length"] = None
+    if libraries.library_of(value) is None:
+        plain = {name: item for name, item in (vars(value) if "__dict__" in dir(value) else {}).items() if type(item) in (bool, int, str)}
+        seen |= {f"its attribute {name!r}": item for name, item in plain.items()}
+    return seen
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return ", ".join(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
+
+
+def find_writer(kind: type) -> Writer | None:
+    """What writes values of exactly this type, objects that `setup` builds included; None when nothing does."""
+    if kind not in _WRITERS:
+        _WRITERS[kind] = _search_writer(kind)
+    return _WRITERS[kind] or codec.find_writer(kind)
+
+
+_WRITERS: dict[type, Writer | None] = {}
+
+
+def _search_writer(kind: type) -> Writer | None:
+    """None leaves the type to the codecs."""
+    special: Callable[[type], Writer | None] | None = _torch("writer_of", kind)
+    found = None if special is None else special(kind)
+    if found is not None or kind.__module__ == "builtins" or (codec.is_registered(kind)):
+        return found
+    if is_dataclass(kind):
+        return _write_dataclass
+    if issubclass(kind, Stateful):
+        return _write_stateful
+    return write_own if codec.find_writer(kind) is None and is_own(kind) else None
+
+
+def _torch(name: str, kind: type) -> Any:
+    return None if libraries.library_of_type(kind, {"torch"}) is None else vars(libraries.integration("torch_state"))[name]
+
+
+def _can_be_made(kind: type) -> bool:
+    made = _torch("can_be_made", kind)
+    return made is not None and bool(made(kind))
+
+
+def _write_stateful(encoder: Encoder, value: Any, path: str) -> Any:
+    known = encoder.alias(id(value), value, path)
+    if known is not None:
+        return known
+    with encoder.whole():
+        content = {"state": encoder.encode(value.state_dict(), path)}
+    return encoder.part(STATEFUL, content, path, type(value))
+
+
+def _write_dataclass(encoder: Encoder, value: Any, path: str) -> Any:
+    """As values, which can be made again; when a field cannot be kept, as an object that `setup` builds."""
+    mark = encoder.mark()
+    try:
+        return codec.write_record(encoder, value, path)
+    except Uncapturable:
+        encoder.rollback(mark)
+        if not is_own(type(value)):
+            raise
+        return write_own(encoder, value, path)
+
+
+def write_own(encoder: Encoder, value: Any, path: str, skip: Collection[str] = ()) -> Any:
+    """The attributes of an object; those that cannot be kept are `setup`'s.
+
+    Args:
+        encoder: where to.
+        value: the object.
+        path: where it stands.
+        skip: attributes to leave out.
+    """
+    known = encoder.alias(id(value), value, path)
+    if known is not None:
+        return known
+    content = encoder.nested(value, path, lambda: write_attributes(encoder, vars(value), path, skip))
+    return encoder.part(ATTRIBUTES, content, path, type(value))
+
+
+def write_attributes(encoder: Encoder, attributes: Mapping[str, Any], path: str, skip: Collection[str] = ()) -> dict[str, Any]:
+    """JSON of those attributes that can be kept.
+
+    Args:
+        encoder: where to.
+        attributes: names to values.
+        path: where they stand.
+        skip: names to leave out.
+    """
+    nodes = {}
+    for name, item in attributes.items():
+        if name in skip:
+            continue
+        mark = encoder.mark()
+        try:
+            nodes[name] = encoder.encode(item, f"{path}.{name}")
+        except Uncapturable:
+            encoder.rollback(mark)
+    return nodes
+
+
+def is_own(kind: type) -> bool:
+    """Whether a class is a plain one that the project wrote: objects of it are kept by their attributes."""
+    if issubclass(kind, type | logging.Logger | random.Random | list | dict | set | tuple | io.IOBase):
         return False
-    if any({"__iter__", "__getitem__"} & vars(base).keys() for base in kind.__mro__):
-        return False
-    if "__dict__" not in dir(value) or kind.__module__ not in sys.modules:
+    if kind.__dictoffset__ == 0 or kind.__module__ not in sys.modules:
         return False
     source = vars(sys.modules[kind.__module__]).get("__file__")
     return kind.__module__ == "__main__" or (source is not None and not is_foreign(source))
 
 
-def _is_stateful(value: Any) -> TypeGuard[Stateful]:
-    return isinstance(value, Stateful) and not isinstance(value, type)
+def _rank(value: Any) -> int:
+    """Modules first, so that other attributes refer to their parameters; optimizers, which refer to parameters only, last."""
+    rank = _torch("rank", type(value))
+    return 1 if rank is None else int(rank(type(value)))

@@ -1,60 +1,150 @@
-"""State to bytes and back, without pickle: arrays in the safetensors format, everything else as JSON.
+"""Values to bytes and back, without pickle: arrays in the safetensors format, everything else as JSON.
 
 Plain values are JSON as they are. What JSON has no word for is an object with the key `$`, which names what it is. Arrays lie in
 `arrays.safetensors` under the path of the leaf, as `experiment.model.0.weight`, so that any tool can read them; the JSON holds a reference.
+An object that stands in two places is written once; the other place refers to its path.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import random
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, is_dataclass
 from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
 from kladml import libraries
-from kladml.errors import CaptureError, CheckpointCorrupt
+from kladml.checkpoint import values
+from kladml.checkpoint.staging import Array, Staged, Staging
+from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, CheckpointMismatch
 
 STRUCTURE = "state.json"
 ARRAYS = "arrays.safetensors"
+LARGE_BYTES = 1 << 20
+"""Arrays from this size on are not written while they are what `setup` made them; their digest is."""
+
 _RESERVED = "__metadata__"
 """No array may have this name: the safetensors format has another use for it."""
 
-_PLAIN = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset, random.Random)
+_ATOMS = frozenset({type(None), bool, str})
+_NUMBERS = frozenset({int, float})
+_SCALARS = _ATOMS | _NUMBERS
+_MAX_DEPTH = 200
+_FLAT = ("state", "buffers", "own", "attributes")
+"""What of an object's inside stands under the path of the object itself."""
+
+Writer = Callable[["Encoder", Any, str], Any]
+
+
+class Uncapturable(CaptureError):
+    """A value that nobody knows how to keep.
+
+    Attributes:
+        path: where it stands in the state.
+        value: the value.
+    """
+
+    def __init__(self, path: str, value: Any, reason: str | None = None) -> None:
+        """Say what cannot be kept."""
+        self.path, self.value = path, value
+        kind = type(value)
+        what = f"a {kind.__module__}.{kind.__qualname__}, which no codec can put into a checkpoint" if reason is None else reason
+        super().__init__(
+            f"{path} is {what}. Build it in setup() and name the attribute in `inputs`, teach the type by kladml.register_codec(type, "
+            "encode, decode), or give the experiment get_state() and restore()."
+        )
+
+
+@dataclass(slots=True)
+class Part:
+    """What is kept of an object that `setup` builds: its inside. Restoring fills a living object with it.
+
+    Attributes:
+        kind: how it was read: a word of `capture`.
+        content: what was read.
+        path: where it stood.
+    """
+
+    kind: str
+    content: dict[str, Any]
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Array:
-    """An array on its way to disk.
+class Unchanged:
+    """An array that `setup` makes again, of which only the digest was kept.
 
     Attributes:
-        dtype: the element type in safetensors' words, as `F32`.
-        shape: its shape.
-        data: its elements, C order, little endian.
+        path: where it stood.
+        digest: of its elements, element type and shape.
+    """
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state as it was at one moment, ready to be written by another thread.
+
+    Attributes:
+        structure: the JSON of everything but array elements.
+        plain: the leaves in it, by path.
+        staged: copies of the arrays.
+        files: other files.
+        unchanged: large arrays that were not copied, since they look as `setup` made them, and the digest that they must have.
+    """
+
+    structure: Any
+    plain: list[tuple[str, Any]]
+    staged: Staged
+    files: Mapping[str, bytes]
+    unchanged: Mapping[str, tuple[Array, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An array as it was read.
+
+    Attributes:
+        dtype: the element type in safetensors' words.
+        shape: the shape in the file.
+        data: its elements.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    data: bytes
+    data: bytearray
 
 
 @dataclass(slots=True)
 class Encoder:
-    """Collects the files of one state.
+    """Walks a state once and collects what is to be written.
 
     Attributes:
+        find: what writes values of a type.
+        fixed: large arrays as `setup` made them: digest and sample by path.
         arrays: arrays by the path of their leaf.
         files: other files by name.
-        leaves: digest of every leaf by path.
+        plain: other leaves: path and JSON.
+        parts: kinds of the objects met, by path.
+        unchanged: arrays that are not to be copied.
+        fixing: whether arrays may be left to `setup`.
     """
 
+    find: Callable[[type], Writer | None] = field(default_factory=lambda: find_writer)
+    fixed: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
-    leaves: dict[str, str] = field(default_factory=dict)
+    plain: list[tuple[str, Any]] = field(default_factory=list)
+    parts: dict[str, type] = field(default_factory=dict)
+    unchanged: dict[str, tuple[Array, str]] = field(default_factory=dict)
+    fixing: bool = True
+    _seen: dict[Any, str] = field(default_factory=dict)
+    _alive: list[Any] = field(default_factory=list)
+    _depth: int = 0
 
     def encode(self, value: Any, path: str) -> Any:
         """A value as JSON; arrays and files are put aside.
@@ -67,22 +157,60 @@ class Encoder:
             What `json` can write.
 
         Raises:
-            CaptureError: no codec knows the type.
+            Uncapturable: nobody knows how to keep the value or something in it.
         """
-        library = integration(value)
-        if library is not None:
-            return library.encode(value, path, self)
-        if type(value) in (list, tuple):
-            items = [self.encode(item, f"{path}.{index}") for index, item in enumerate(value)]
-            return items if type(value) is list else {"$": "tuple", "items": items}
-        if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
-            return self._encode_dict(value, path)
-        if type(value) is random.Random:
-            return {"$": "random", "state": self.encode(value.getstate(), path)}
-        if type(value) in (set, frozenset):
-            items = [self.encode(item, f"{path}.{index}") for index, item in enumerate(sorted(value, key=repr))]
-            return {"$": type(value).__name__, "items": items}
-        return self._encode_leaf(value, path)
+        kind = type(value)
+        if kind in _ATOMS:
+            self.plain.append((path, value))
+            return value
+        if kind in _NUMBERS:
+            node = values.number(value)
+            self.plain.append((path, node))
+            return node
+        writer = self.find(kind)
+        if writer is None:
+            raise Uncapturable(path, value)
+        return writer(self, value, path)
+
+    def nested(self, value: Any, path: str, write: Callable[[], Any]) -> Any:
+        """What a function writes, one level of nesting deeper.
+
+        Raises:
+            Uncapturable: there are too many levels.
+        """
+        if self._depth >= _MAX_DEPTH:
+            raise Uncapturable(path, value, "nested too deeply")
+        self._depth += 1
+        try:
+            return write()
+        finally:
+            self._depth -= 1
+
+    def refuse(self, value: Any, path: str) -> Any:
+        """Say that a value cannot be kept.
+
+        Raises:
+            Uncapturable: always.
+        """
+        raise Uncapturable(path, value)
+
+    def alias(self, key: Any, value: Any, path: str) -> dict[str, str] | None:
+        """Look whether an object was met before.
+
+        Args:
+            key: what tells it from others, as its `id`.
+            value: the object, kept alive so that no other gets its identity.
+            path: where it stands now.
+
+        Returns:
+            The node that refers to the earlier place, or None at the first meeting.
+        """
+        known = self._seen.get(key)
+        if known is not None:
+            return {"$": "same", "path": known}
+        self._seen[key] = path
+        self._alive.append(value)
+        return None
 
     def array(self, array: Array, path: str) -> str:
         """Put an array aside.
@@ -94,146 +222,224 @@ class Encoder:
         Returns:
             The name under which the decoder finds it.
         """
-        digest = sha256(f"{array.dtype}{list(array.shape)}".encode())
-        digest.update(array.data)
-        name = self._leaf(path, digest.hexdigest())
-        self.arrays[name] = array
+        name = path if path.isascii() else path.encode(errors="backslashreplace").decode()
+        while name in self.arrays or name in self.unchanged or name == _RESERVED:  # the keys `a.b` and `a`, `b` give one path
+            name += "'"
+        if not self.fixing:
+            array.fixable = False
+        known = self.fixed.get(name) if array.fixable else None
+        if known is not None and sample(array) == known[1]:
+            self.unchanged[name] = (array, known[0])
+        else:
+            self.arrays[name] = array
         return name
 
-    def file(self, data: bytes, path: str, suffix: str) -> str:
+    def file(self, data: bytes, path: str, suffix: str, digest: str | None = None) -> str:
         """Put a file aside.
 
         Args:
             data: its content.
             path: path of its leaf.
             suffix: what the file's name ends with, as `.skops`.
+            digest: of what it stands for, when equal objects give different bytes.
 
         Returns:
             The name under which the decoder finds it.
         """
         name = f"object-{len(self.files)}{suffix}"
         self.files[name] = data
-        self._leaf(path, sha256(data).hexdigest())
+        self.plain.append((path, digest or sha256(data).hexdigest()))
         return name
 
-    def to_files(self, structure: Any) -> dict[str, bytes]:
-        """All files of the state.
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within this, arrays are written though they did not change since `setup`."""
+        before, self.fixing = self.fixing, False
+        try:
+            yield
+        finally:
+            self.fixing = before
+
+    def part(self, kind: str, content: Mapping[str, Any], path: str, live: type) -> dict[str, Any]:
+        """The node of an object that `setup` builds.
+
+        Args:
+            kind: how it was read.
+            content: encoded already.
+            path: where it stands.
+            live: its type.
+        """
+        self.parts[path] = live
+        return {"$": "part", "kind": kind, "path": path, "content": content}
+
+    def items(self, items: Iterable[Any], path: str) -> Any:
+        """Items of a sequence as JSON. Numbers and texts alone are one leaf."""
+        items = list(items)
+        if _SCALARS.issuperset(map(type, items)):
+            nodes = [item if type(item) in _ATOMS else values.number(item) for item in items]
+            self.plain.append((path, nodes))
+            return nodes
+        return self.nested(items, path, lambda: [self.encode(item, f"{path}.{index}") for index, item in enumerate(items)])
+
+    def scalars(self, mapping: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """Those values of a mapping that are numbers or texts, all together one leaf."""
+        nodes = {key: item if type(item) in _ATOMS else values.number(item) for key, item in mapping.items() if type(item) in _SCALARS}
+        if nodes:
+            self.plain.append((path, nodes))
+        return nodes
+
+    def mark(self) -> tuple[int, ...]:
+        """The present place, to go back to."""
+        return tuple(len(part) for part in self._collected())
+
+    def rollback(self, mark: tuple[int, ...]) -> None:
+        """Forget what was collected since a mark."""
+        for part, length in zip(self._collected(), mark, strict=True):
+            while len(part) > length:
+                part.popitem() if isinstance(part, dict) else part.pop()
+
+    def _collected(self) -> tuple[Any, ...]:
+        return self.arrays, self.files, self.plain, self.parts, self.unchanged, self._seen, self._alive
+
+    def snapshot(self, structure: Any, staging: Staging) -> Snapshot:
+        """Copy the arrays.
 
         Args:
             structure: what `encode` gave for the whole state.
-
-        Returns:
-            File names to contents.
+            staging: where to.
         """
-        text = json.dumps(structure, indent=1, ensure_ascii=False, allow_nan=False)
-        files = {STRUCTURE: text.encode(errors="backslashreplace"), **self.files}
-        if self.arrays:
-            files[ARRAYS] = _to_safetensors(self.arrays)
-        return files
-
-    def _encode_dict(self, value: dict[Any, Any], path: str) -> Any:
-        below = f"{path}." if path else ""
-        if type(value) is dict and all(type(key) is str for key in value) and "$" not in value:
-            return {key: self.encode(item, f"{below}{key}") for key, item in value.items()}
-        pairs = [[self.encode(key, f"{below}keys.{key}"), self.encode(item, f"{below}{key}")] for key, item in value.items()]
-        return {"$": "ordered" if type(value).__name__ == "OrderedDict" else "dict", "items": pairs}
-
-    def _encode_leaf(self, value: Any, path: str) -> Any:
-        node: Any
-        if value is None or type(value) in (bool, int, str):
-            node = value
-        elif type(value) is float:
-            node = value if value - value == 0.0 else {"$": "float", "bits": struct.pack(">d", value).hex()}
-        elif type(value) is bytes:
-            node = {"$": "bytes", "base64": base64.b64encode(value).decode()}
-        else:
-            raise CaptureError(
-                f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which no codec can put into a checkpoint. Build it in "
-                f"setup() and "
-                "name it in `inputs`, or give the experiment get_state() and restore()."
-            )
-        self._leaf(path, sha256(json.dumps(node).encode()).hexdigest())
-        return node
-
-    def _leaf(self, path: str, digest: str) -> str:
-        """Keep a digest under a name that nothing else has: the keys `a.b` and `a`, `b` give one path, as do 1 and "1"."""
-        name = path.encode(errors="backslashreplace").decode()
-        while name in self.leaves or name == _RESERVED:
-            name += "'"
-        self.leaves[name] = digest
-        return name
+        return Snapshot(structure, self.plain, staging.fill(self.arrays), self.files, self.unchanged)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoder:
     """Turns the files of a state back into values.
 
     Attributes:
         arrays: arrays by name.
         files: other files by name.
+        unchanged: digests of the arrays that were not written, by name.
     """
 
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Loaded]
     files: Mapping[str, bytes]
+    unchanged: Mapping[str, str] = field(default_factory=dict)
+    _made: dict[str, Any] = field(default_factory=dict)
 
-    def decode(self, node: Any) -> Any:
+    def decode(self, node: Any, path: str = "") -> Any:
         """The value that a JSON node stands for.
+
+        Args:
+            node: the node.
+            path: where it stands, for those that refer to it.
 
         Raises:
             CheckpointCorrupt: the node is none that an encoder writes.
         """
         if isinstance(node, list):
-            return [self.decode(item) for item in node]
+            made = self._made[path] = []
+            made.extend(self.decode(item, f"{path}.{index}") for index, item in enumerate(node))
+            return made
         if not isinstance(node, dict):
             return node
         if "$" not in node:
-            return {key: self.decode(item) for key, item in node.items()}
-        return self._decode_tagged(node)
+            below = f"{path}." if path else ""
+            filled: dict[str, Any] = {}
+            self._made.setdefault(path, filled)
+            for key, item in node.items():
+                filled[key] = self.decode(item, f"{below}{key}")
+            return filled
+        value = self._decode_tagged(node, path)
+        self._made.setdefault(path, value)
+        return value
 
-    def _decode_tagged(self, node: dict[str, Any]) -> Any:
-        kind = node["$"]
-        library, _, _ = str(kind).partition(".")
-        if library in libraries.ALL:
+    def _decode_tagged(self, node: dict[str, Any], path: str) -> Any:
+        word = str(node["$"])
+        name = node.get("array")
+        if isinstance(name, str) and name in self.unchanged:
+            return Unchanged(name, self.unchanged[name])
+        library = word.partition(".")[0]
+        if library in libraries.ALL and word != library:
             return libraries.integration(library).decode(node, self)
-        match kind:
-            case "tuple" | "set" | "frozenset":
-                items = (self.decode(item) for item in node["items"])
-                return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](items)
-            case "dict" | "ordered":
-                pairs = [(self.decode(key), self.decode(item)) for key, item in node["items"]]
-                return dict(pairs) if kind == "dict" else _ordered(pairs)
-            case "random":
-                generator = random.Random()  # noqa: S311 - the user's own kind of generator
-                generator.setstate(self.decode(node["state"]))
-                return generator
-            case "float":
-                return struct.unpack(">d", bytes.fromhex(node["bits"]))[0]
-            case "bytes":
-                return base64.b64decode(node["base64"])
-        raise CheckpointCorrupt(f"the state holds a value of the unknown kind {kind!r}; was it written by a newer version?")
+        reader = _READERS.get(word)
+        if reader is not None:
+            return reader(self, node, path)
+        return values.read(word, self.decode(node["value"], f"{path}.value"))
+
+    def pairs(self, node: dict[str, Any], path: str) -> dict[Any, Any]:
+        """A dict whose keys are not all texts."""
+        made: dict[Any, Any] = {}
+        self._made[path] = made
+        for key, item in node["items"]:
+            found = self.decode(key)
+            made[found] = self.decode(item, f"{path}.{found}")
+        return made
+
+    def part(self, node: dict[str, Any], path: str) -> Part:
+        """The inside of an object that `setup` builds."""
+        made = self._made[path] = Part(node["kind"], {}, node["path"])
+        flat = _FLAT if node["kind"] not in ("attributes", "data") else ()
+        made.content.update({key: self.decode(item, path if key in flat else f"{path}.{key}") for key, item in node["content"].items()})
+        return made
+
+    def record(self, node: dict[str, Any], path: str) -> Any:
+        """An instance of a dataclass, made without running any of its code."""
+        kind = values.class_of(node["class"])
+        made = self._made[path] = object.__new__(kind)
+        for key, item in node["fields"].items():
+            object.__setattr__(made, key, self.decode(item, f"{path}.{key}"))
+        return made
+
+    def same(self, node: dict[str, Any], path: str) -> Any:
+        """What stands in another place too."""
+        if node["path"] not in self._made:
+            raise CheckpointCorrupt(f"{path} is the same as {node['path']!r}, which the state does not hold before it")
+        return self._made[node["path"]]
+
+    def registered(self, node: dict[str, Any], path: str) -> Any:
+        """A value of a type that the project taught."""
+        found = _registered_by_name.get(node["type"])
+        if found is None:
+            raise CheckpointMismatch(
+                f"{path} is a {node['type']}, for which this program has registered no codec. Call kladml.register_codec for it, in the "
+                "module that defines the experiment."
+            )
+        return found[1](self.decode(node["value"], f"{path}.value"))
 
 
-def encode(state: Any) -> tuple[dict[str, bytes], dict[str, str]]:
-    """A state as files.
+_READERS: dict[str, Callable[[Decoder, dict[str, Any], str], Any]] = {
+    "tuple": lambda decoder, node, path: tuple(decoder.decode(item, f"{path}.{at}") for at, item in enumerate(node["items"])),
+    "dict": Decoder.pairs,
+    "part": Decoder.part,
+    "record": Decoder.record,
+    "same": Decoder.same,
+    "registered": Decoder.registered,
+    "int": lambda decoder, node, path: values.read_number(node),
+    "float": lambda decoder, node, path: values.read_number(node),
+}
+
+
+def encode(state: Mapping[str, Any], staging: Staging | None = None) -> Snapshot:
+    """A state as it is now, ready to be written.
 
     Args:
-        state: a tree of values.
-
-    Returns:
-        File names to contents, and the digest of every leaf by its path.
+        state: a mapping of values.
+        staging: where to copy arrays; by default a buffer of its own.
 
     Raises:
-        CaptureError: no codec knows the type of a value.
+        Uncapturable: nobody knows how to keep a value.
     """
     encoder = Encoder()
-    return encoder.to_files(encoder.encode(dict(state), "")), encoder.leaves
+    return encoder.snapshot(encoder.encode(dict(state), ""), staging or Staging())
 
 
-def decode(files: Mapping[str, bytes]) -> Any:
+def decode(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: Mapping[str, str] | None = None) -> Any:
     """The state that files hold.
 
     Args:
         files: file names to contents, verified already.
+        arrays: what `read_arrays` gave, verified already.
+        unchanged: digests of the arrays that were not written, by name.
 
     Returns:
         The tree of values. Arrays are new, on the CPU.
@@ -242,48 +448,213 @@ def decode(files: Mapping[str, bytes]) -> Any:
         CheckpointCorrupt: the files do not belong together.
         MissingExtra: a library that the state needs is not installed.
     """
-    arrays: dict[str, Array] = {}
-    if ARRAYS in files:
-        from safetensors import deserialize
-
-        for name, view in deserialize(files[ARRAYS]):
-            arrays[name] = Array(view["dtype"], tuple(view["shape"]), bytes(view["data"]))
     try:
-        return Decoder(arrays, files).decode(json.loads(files[STRUCTURE]))
-    except (KeyError, ValueError, TypeError, struct.error) as error:
+        return Decoder(arrays, files, unchanged or {}).decode(json.loads(files[STRUCTURE]))
+    except CheckpointError:
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
         raise CheckpointCorrupt(f"the state's files do not belong together: {type(error).__name__}: {error}") from error
 
 
-def integration(value: Any) -> ModuleType | None:
-    """The module that encodes values of this type, or None when the type is plain or of no library that we know."""
-    library = libraries.library_of(value)
-    return library if library is not None and library.claims(value) else None
+def read_arrays(data: bytes | None) -> dict[str, Loaded]:
+    """The arrays of a safetensors file.
+
+    Args:
+        data: the file; None for none.
+
+    Raises:
+        CheckpointCorrupt: it is no such file.
+    """
+    if data is None:
+        return {}
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        return {name: Loaded(view["dtype"], tuple(view["shape"]), view["data"]) for name, view in deserialize(data)}
+    except SafetensorError as error:
+        raise CheckpointCorrupt(f"{ARRAYS} cannot be read: {error}") from None
+
+
+def register_codec(kind: type, encode: Callable[[Any], Any], decode: Callable[[Any], Any]) -> None:
+    """Teach checkpoints a type. For what only pickle can keep, `register_codec(Type, pickle.dumps, pickle.loads)` is the way to say so.
+
+    Args:
+        kind: the type; instances of subclasses are not meant.
+        encode: gives a value that checkpoints know: numbers, text, bytes, containers, arrays.
+        decode: gives the value back.
+
+    Raises:
+        CaptureError: it is no class, or values of it are kept already.
+    """
+    if not isinstance(kind, type):
+        raise CaptureError(f"register_codec({kind!r}, …): the first argument is the class whose values are to be kept")
+    if kind in _BUILT_IN:
+        raise CaptureError(f"register_codec({kind.__qualname__}, …): values of {kind.__qualname__} are kept already")
+    _registered_by_name[f"{kind.__module__}:{kind.__qualname__}"] = (encode, decode)
+    _WRITERS[kind] = _write_registered
+
+
+def copy_of(state: Mapping[str, Any], encoder: Encoder | None = None) -> Any:
+    """A state as it would be loaded if it were saved now: it shares nothing that can change with what is there.
+
+    Args:
+        state: a mapping of values.
+        encoder: walks it; by default one that knows values only.
+    """
+    encoder = Encoder() if encoder is None else encoder
+    structure = encoder.encode(dict(state), "")
+    staged = Staging().fill(encoder.arrays)
+    arrays = {
+        name: Loaded(encoder.arrays[name].dtype, encoder.arrays[name].shape, bytearray(staged.data[a:b]))
+        for name, (a, b) in staged.spans.items()
+    }
+    return Decoder(arrays, encoder.files).decode(structure)
+
+
+def is_registered(kind: type) -> bool:
+    """Whether the project taught us a type."""
+    return _WRITERS.get(kind) is _write_registered
 
 
 def supports(value: Any) -> bool:
     """Whether `encode` would take a value."""
-    if integration(value) is not None:
-        return True
-    if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
-        return all(supports(item) for pair in value.items() for item in pair)
-    if type(value) in (list, tuple, set, frozenset):
-        return all(supports(item) for item in value)
-    return type(value) in _PLAIN
+    try:
+        Encoder().encode(value, "")
+    except CaptureError:
+        return False
+    return True
 
 
-def _ordered(pairs: list[tuple[Any, Any]]) -> Any:
-    from collections import OrderedDict
+def digest(value: Any) -> str:
+    """SHA-256 of a value's leaves: equal for equal values, whatever process they are in.
 
-    return OrderedDict(pairs)
+    Raises:
+        Uncapturable: nobody knows how to keep it.
+    """
+    return sha256(json.dumps(leaves_of(encode({"value": value})), sort_keys=True).encode()).hexdigest()
 
 
-def _to_safetensors(arrays: Mapping[str, Array]) -> bytes:
-    """Arrays as a safetensors file. The library's own writer wants raw addresses, and changes its signature between releases."""
-    header: dict[str, Any] = {}
-    offset = 0
-    for name, array in arrays.items():
-        header[name] = {"dtype": array.dtype, "shape": list(array.shape), "data_offsets": [offset, offset + len(array.data)]}
-        offset += len(array.data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return b"".join([struct.pack("<Q", len(text)), text, *(array.data for array in arrays.values())])
+def leaves_of(snapshot: Snapshot) -> dict[str, str]:
+    """SHA-256 of every leaf, by its path."""
+    leaves = {name: digest_of(snapshot.staged.kinds[name], snapshot.staged.data[a:b]) for name, (a, b) in snapshot.staged.spans.items()}
+    leaves |= {name: found for name, (_, found) in snapshot.unchanged.items()}
+    for path, node in snapshot.plain:
+        name = path if path.isascii() else path.encode(errors="backslashreplace").decode()
+        while name in leaves:
+            name += "'"
+        leaves[name] = sha256(json.dumps(node).encode()).hexdigest()
+    return leaves
+
+
+def digest_of(kind: str, data: Any) -> str:
+    """SHA-256 of one array: its element type and shape as text, then its elements."""
+    found = sha256(kind.encode())
+    found.update(data)
+    return found.hexdigest()
+
+
+def live_digest(array: Array) -> str | None:
+    """The digest that a living array has now; None when its elements do not lie in one piece of this process's memory."""
+    view = libraries.integration(array.library).view_of(array.source)
+    return None if view is None else digest_of(f"{array.dtype}{list(array.shape)}", view)
+
+
+def sample(array: Array) -> bytes | None:
+    """A few of an array's elements, to see cheaply that it changed; None as for `live_digest`."""
+    view = libraries.integration(array.library).view_of(array.source)
+    if view is None:
+        return None
+    step = max(len(view) // 16, 1)
+    return b"".join(bytes(view[start : start + 1024]) for start in range(0, len(view), step))
+
+
+def _write_list(encoder: Encoder, value: list[Any], path: str) -> Any:
+    return encoder.alias(id(value), value, path) or encoder.items(value, path)
+
+
+def _write_tuple(encoder: Encoder, value: tuple[Any, ...], path: str) -> Any:
+    return {"$": "tuple", "items": encoder.items(value, path)}
+
+
+def _write_dict(encoder: Encoder, value: dict[Any, Any], path: str) -> Any:
+    known = encoder.alias(id(value), value, path)
+    if known is not None:
+        return known
+    return encoder.nested(value, path, lambda: _write_items(encoder, value, f"{path}." if path else ""))
+
+
+def _write_items(encoder: Encoder, value: dict[Any, Any], below: str) -> Any:
+    if all(type(key) is str for key in value) and "$" not in value:
+        return {key: encoder.encode(item, below + key) for key, item in value.items()}
+    pairs = [[encoder.encode(key, f"{below}keys.{key}"), encoder.encode(item, f"{below}{key}")] for key, item in value.items()]
+    return {"$": "dict", "items": pairs}
+
+
+def _write_part(encoder: Encoder, value: Part, path: str) -> Any:
+    known = encoder.alias(id(value), value, path)
+    if known is not None:
+        return known
+    content = {key: encoder.encode(item, f"{path}.{key}") for key, item in value.content.items()}
+    return {"$": "part", "kind": value.kind, "path": value.path, "content": content}
+
+
+def _write_registered(encoder: Encoder, value: Any, path: str) -> Any:
+    known = encoder.alias(id(value), value, path)
+    if known is not None:
+        return known
+    name = values.class_name(value)
+    return {"$": "registered", "type": name, "value": encoder.encode(_registered_by_name[name][0](value), path)}
+
+
+def write_record(encoder: Encoder, value: Any, path: str) -> Any:
+    known = encoder.alias(id(value), value, path)
+    if known is not None:
+        return known
+    content = {key: encoder.encode(item, f"{path}.{key}") for key, item in values.fields(value).items()}
+    return {"$": "record", "class": values.class_name(value), "fields": content}
+
+
+def _form_writer(form: values.Form) -> Writer:
+    def write(encoder: Encoder, value: Any, path: str) -> Any:
+        known = encoder.alias(id(value), value, path) if form.shared else None
+        if known is not None:
+            return known
+        try:
+            plainer = form.write(value)
+        except TypeError as error:
+            raise Uncapturable(path, value, str(error)) from None
+        return {"$": form.word, "value": encoder.encode(plainer, path)}
+
+    return write
+
+
+def _library_writer(library: ModuleType) -> Writer:
+    def write(encoder: Encoder, value: Any, path: str) -> Any:
+        if not library.claims(value):
+            raise Uncapturable(path, value)
+        return library.encode(value, path, encoder)
+
+    return write
+
+
+_registered_by_name: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {}
+_WRITERS: dict[type, Writer | None] = {list: _write_list, tuple: _write_tuple, dict: _write_dict, Part: _write_part}
+_BUILT_IN = frozenset({*_SCALARS, *_WRITERS, *values.FORMS})
+
+
+def find_writer(kind: type) -> Writer | None:
+    """What writes values of exactly this type; None when nothing does."""
+    if kind not in _WRITERS:
+        _WRITERS[kind] = _search_writer(kind)
+    return _WRITERS[kind]
+
+
+def _search_writer(kind: type) -> Writer | None:
+    library = libraries.library_of_type(kind)
+    if library is not None:
+        writer: Writer | None = library.writer_of(kind)
+        return writer or _library_writer(library)
+    form = values.form_of(kind)
+    if form is not None:
+        return _form_writer(form)
+    return write_record if is_dataclass(kind) else None

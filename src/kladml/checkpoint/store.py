@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 from kladml import durable
 from kladml.checkpoint import codec
-from kladml.errors import CheckpointCorrupt, CheckpointError, CheckpointVersion
+from kladml.checkpoint.codec import ARRAYS, STRUCTURE, Snapshot
+from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, CheckpointVersion
 from kladml.records import FORMAT
 
 MANIFEST = "manifest.json"
@@ -31,8 +33,9 @@ class Commit:
         number: 1, 2, … within the store.
         path: its folder.
         info: what the writer said about it (run, attempt, progress, journal position).
-        files: size and SHA-256 of every file.
+        files: size and SHA-256 of every file. Of the file of arrays it is that of its header; its data are covered by the leaves.
         leaves: SHA-256 of every leaf of the state, by path.
+        rebuilt: leaves that were not written, since `setup` makes them again.
     """
 
     number: int
@@ -40,6 +43,20 @@ class Commit:
     info: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     leaves: Mapping[str, str] = field(default_factory=dict)
+    rebuilt: tuple[str, ...] = ()
+
+
+class ChangedArray(CaptureError):
+    """A large array looked as `setup` made it, but is not: nothing was committed.
+
+    Attributes:
+        paths: its places in the state.
+    """
+
+    def __init__(self, paths: Collection[str]) -> None:
+        """Keep the paths."""
+        self.paths = frozenset(paths)
+        super().__init__(f"{', '.join(sorted(paths))} changed since setup()")
 
 
 class CheckpointStore:
@@ -68,21 +85,47 @@ class CheckpointStore:
             OSError: the disk refused; earlier commits are untouched.
             FileExistsError: another writer took the number.
         """
-        files, leaves = codec.encode(state)
-        number = self.next_number()
+        return self.write(codec.encode(state), info or {}, self.next_number())
+
+    def write(self, snapshot: Snapshot, info: Mapping[str, Any], number: int) -> Commit:
+        """Make a snapshot durable.
+
+        Args:
+            snapshot: the state as it was at one moment.
+            info: JSON values to keep in the manifest.
+            number: of the commit.
+
+        Returns:
+            The commit. When this returns, it would survive a power cut.
+
+        Raises:
+            ChangedArray: an array that was not copied is not what `setup` made; nothing was committed.
+            OSError: the disk refused; earlier commits are untouched.
+            FileExistsError: another writer took the number.
+        """
+        _confirm(snapshot)
         path = self.directory / f"{number:08d}"
         durable.make_directory(self.directory)
         durable.create_directory(path)
-        for name, data in files.items():
-            durable.write_bytes(path / name, data)
+        hashing = _Hashing(snapshot)
+        text = json.dumps(snapshot.structure, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        files = {STRUCTURE: text.encode(errors="backslashreplace"), **snapshot.files}
         summary = {name: {"size": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
-        manifest = {"format": FORMAT, "number": number, **(info or {}), "files": summary, "leaves": leaves}
+        for name, data in files.items():
+            durable.write_new(path / name, [data])
+        if snapshot.staged.spans:
+            durable.write_new(path / ARRAYS, [snapshot.staged.header, snapshot.staged.data])
+            header = snapshot.staged.header
+            size = len(header) + len(snapshot.staged.data)
+            summary[ARRAYS] = {"size": size, "header_size": len(header), "sha256": sha256(header).hexdigest()}
+        manifest = {"format": FORMAT, "number": number, **info, "files": summary, "rebuilt": sorted(snapshot.unchanged)}
+        manifest["leaves"] = hashing.result()
         manifest["digest"] = _digest(manifest)
         durable.create_bytes(path / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
         return _to_commit(manifest, path)
 
     def load(self, commit: Commit) -> Any:
-        """The state of a commit, every file checked against the manifest.
+        """The state of a commit, every file and every leaf checked against the manifest.
 
         Args:
             commit: one of this store's.
@@ -93,7 +136,12 @@ class CheckpointStore:
         Raises:
             CheckpointCorrupt: a file is missing or is not what the manifest says.
         """
-        return codec.decode({name: _verified(commit.path / name, expected) for name, expected in commit.files.items()})
+        files = {name: _verified(commit.path / name, expected) for name, expected in commit.files.items()}
+        arrays = codec.read_arrays(files.pop(ARRAYS, None))
+        for name, array in arrays.items():
+            if codec.digest_of(f"{array.dtype}{list(array.shape)}", array.data) != commit.leaves.get(name):
+                raise CheckpointCorrupt(f"{commit.path / ARRAYS}: {name} is not what the manifest says")
+        return codec.decode(files, arrays, {name: commit.leaves.get(name, "") for name in commit.rebuilt})
 
     def read(self, number: int) -> Commit:
         """The commit of a number, its manifest checked but not its files.
@@ -109,7 +157,7 @@ class CheckpointStore:
             expected = manifest.pop("digest")
         except FileNotFoundError:
             raise CheckpointCorrupt(f"{path} has no {MANIFEST}: the save was cut off before it was complete") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointCorrupt(f"{path / MANIFEST} is damaged: {error}") from None
         if not isinstance(found, int) or found > FORMAT:
             raise CheckpointVersion(f"{path} has format {found!r}; this version reads up to {FORMAT}. Upgrade kladml to continue from it.")
@@ -125,23 +173,37 @@ class CheckpointStore:
 
         Raises:
             CheckpointError: there are complete commits but none can be loaded.
-            CheckpointVersion: the newest was written by a newer
-            version.
+            CheckpointVersion: the newest was written by a newer version.
+        """
+        return next(self.good(), None)
+
+    def good(self) -> Iterator[tuple[Commit, Any]]:
+        """The commits that can be loaded whole, newest first; of a damaged one is warned.
+
+        Yields:
+            A commit and its state.
+
+        Raises:
+            CheckpointError: there are complete commits but none can be loaded.
+            CheckpointVersion: one was written by a newer version.
         """
         reasons = []
+        found = False
         for number in sorted(self._folders(), reverse=True):
             try:
                 commit = self.read(number)
-                return commit, self.load(commit)
+                state = self.load(commit)
             except CheckpointCorrupt as error:
                 if (self.directory / f"{number:08d}" / MANIFEST).exists():
                     reasons.append(str(error))
                     _log.warning("commit %d cannot be used, stepping back: %s", number, error)
-        if reasons:
+                continue
+            found = True
+            yield commit, state
+        if reasons and not found:
             raise CheckpointError(
                 f"none of the commits in {self.directory} can be loaded: {reasons[0]}. Restore the folder from a copy, or start anew."
             )
-        return None
 
     def next_number(self) -> int:
         """The number that the next commit gets."""
@@ -178,6 +240,31 @@ class CheckpointStore:
         return [int(entry.name) for entry in self.directory.iterdir() if entry.name.isdecimal() and len(entry.name) == 8]
 
 
+class _Hashing:
+    """Digests of a snapshot's leaves, made in a thread while the files are written."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._leaves: dict[str, str] | None = None
+        self._thread = threading.Thread(target=self._work, args=(snapshot,), name="kladml-digests", daemon=True)
+        self._thread.start()
+
+    def _work(self, snapshot: Snapshot) -> None:
+        self._leaves = codec.leaves_of(snapshot)
+
+    def result(self) -> dict[str, str]:
+        self._thread.join()
+        if self._leaves is None:
+            raise CheckpointError("the digests of the state could not be made")
+        return self._leaves
+
+
+def _confirm(snapshot: Snapshot) -> None:
+    """Large arrays that were not copied must be what `setup` made, to the last bit."""
+    changed = [path for path, (array, digest) in snapshot.unchanged.items() if codec.live_digest(array) != digest]
+    if changed:
+        raise ChangedArray(changed)
+
+
 def _verified(path: Path, expected: Mapping[str, Any]) -> bytes:
     try:
         data = path.read_bytes()
@@ -185,7 +272,7 @@ def _verified(path: Path, expected: Mapping[str, Any]) -> bytes:
         raise CheckpointCorrupt(f"{path} is missing") from None
     if len(data) != expected["size"]:
         raise CheckpointCorrupt(f"{path} has {len(data)} bytes, its manifest says {expected['size']}")
-    found = sha256(data).hexdigest()
+    found = sha256(memoryview(data)[: expected.get("header_size")]).hexdigest()
     if found != expected["sha256"]:
         raise CheckpointCorrupt(f"{path} has the digest {found[:12]}…, its manifest says {expected['sha256'][:12]}…")
     return data
@@ -196,5 +283,7 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 
 def _to_commit(manifest: dict[str, Any], path: Path) -> Commit:
-    info = {key: value for key, value in manifest.items() if key not in ("format", "number", "files", "leaves", "digest")}
-    return Commit(number=manifest["number"], path=path, info=info, files=manifest["files"], leaves=manifest["leaves"])
+    ours = ("format", "number", "files", "leaves", "rebuilt", "digest")
+    info = {key: value for key, value in manifest.items() if key not in ours}
+    files, leaves, rebuilt = manifest["files"], manifest["leaves"], tuple(manifest["rebuilt"])
+    return Commit(number=manifest["number"], path=path, info=info, files=files, leaves=leaves, rebuilt=rebuilt)

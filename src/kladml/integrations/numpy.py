@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import sys
 from typing import TYPE_CHECKING, Any
 
-from kladml.checkpoint.codec import Array
-from kladml.errors import CaptureError
+from kladml.checkpoint.staging import Array
+from kladml.errors import CaptureError, CheckpointMismatch
 
 if TYPE_CHECKING:
     from kladml.checkpoint.codec import Decoder, Encoder
@@ -33,20 +35,89 @@ def encode(value: Any, path: str, encoder: Encoder) -> Any:
     """An array, scalar or generator as JSON; elements go into the encoder's arrays."""
     import numpy as np
 
-    if isinstance(value, np.random.RandomState):
-        return {"$": "numpy.random_state", "state": encoder.encode(value.get_state(legacy=False), path)}
-    if isinstance(value, np.random.Generator):
-        return {"$": "numpy.generator", "state": encoder.encode(value.bit_generator.state, path)}
-    array = np.ascontiguousarray(value).reshape(np.shape(value))
-    dtype = array.dtype.newbyteorder("<")
-    data = array.astype(dtype, copy=False).tobytes()
+    known = encoder.alias(_key(value), value, path)
+    if known is not None:
+        return known
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        kind = "numpy.random_state" if isinstance(value, np.random.RandomState) else "numpy.generator"
+        return {"$": kind, "state": encoder.encode(get_state(value), path)}
+    dtype = value.dtype.newbyteorder("<")
     name = _STORED.get(dtype.name)
-    if name is None:
-        stored = Array("U8", (len(data),), data)
-    else:
-        stored = Array(name, array.shape, data)
+    shape = value.shape if name is not None else (value.nbytes,)
+    stored = Array(name or "U8", shape, value.nbytes, dtype.alignment, value, "numpy")
     kind = "numpy.array" if isinstance(value, np.ndarray) else "numpy.scalar"
-    return {"$": kind, "array": encoder.array(stored, path), "dtype": dtype.str, "shape": list(array.shape)}
+    return {"$": kind, "array": encoder.array(stored, path), "dtype": dtype.str, "shape": list(value.shape)}
+
+
+def _key(value: Any) -> Any:
+    """What two references to the same elements have in common."""
+    import numpy as np
+
+    if not isinstance(value, np.ndarray) or value.size == 0:
+        return id(value)
+    return ("numpy", value.__array_interface__["data"][0], value.shape, value.strides, value.dtype.str)
+
+
+def copy_into(buffer: Any, entries: list[tuple[int, Array]], views: Any) -> Any:
+    """Copy arrays to their places in a buffer.
+
+    Args:
+        buffer: where to.
+        entries: offset and array.
+        views: nothing is kept from one call to the next.
+    """
+    import numpy as np
+
+    for offset, array in entries:
+        dtype = array.source.dtype.newbyteorder("<")
+        view = np.frombuffer(buffer, dtype, array.source.size, offset).reshape(array.source.shape)
+        view[...] = array.source
+
+
+def writer_of(kind: type) -> Any:
+    """What writes values of a type directly: nothing here."""
+    return None
+
+
+def view_of(source: Any) -> memoryview | None:
+    """The elements of an array as bytes, not copied; None when they do not lie in one piece, as they are written."""
+    import numpy as np
+
+    plain = isinstance(source, np.ndarray) and source.flags.c_contiguous and source.dtype.isnative and sys.byteorder == "little"
+    return memoryview(source.reshape(-1).view(np.uint8)) if plain and source.size else None
+
+
+def is_generator(value: Any) -> bool:
+    """Whether a value is a random generator."""
+    import numpy as np
+
+    return isinstance(value, np.random.Generator | np.random.RandomState)
+
+
+def get_state(generator: Any) -> Any:
+    """The state of a generator, as plain values and arrays of their own."""
+    import numpy as np
+
+    if isinstance(generator, np.random.RandomState):
+        return generator.get_state(legacy=False)
+    return copy.deepcopy(generator.bit_generator.state)
+
+
+def set_state(generator: Any, state: Any) -> None:
+    """Put a generator back to a state that `get_state` gave.
+
+    Raises:
+        CheckpointMismatch: it is one of another kind now.
+    """
+    import numpy as np
+
+    try:
+        if isinstance(generator, np.random.RandomState):
+            generator.set_state(state)
+        else:
+            generator.bit_generator.state = state
+    except (ValueError, TypeError) as error:
+        raise CheckpointMismatch(f"the state of a NumPy generator does not fit the one that setup() built: {error}") from error
 
 
 def decode(node: dict[str, Any], decoder: Decoder) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kladml.checkpoint.codec import Array
-from kladml.errors import ExperimentError
+from kladml.checkpoint.staging import Array
+from kladml.errors import CheckpointMismatch, ExperimentError
 
 if TYPE_CHECKING:
     from kladml.checkpoint.codec import Decoder, Encoder
@@ -17,7 +18,7 @@ def claims(value: Any) -> bool:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.layout == torch.strided
+        return value.layout == torch.strided and not value.is_quantized
     return isinstance(value, torch.Generator | torch.device | torch.dtype | torch.Size)
 
 
@@ -25,18 +26,103 @@ def encode(value: Any, path: str, encoder: Encoder) -> Any:
     """A tensor or generator as JSON; elements go into the encoder's arrays, whatever the device."""
     import torch
 
+    if isinstance(value, torch.Tensor):
+        return _encode_tensor(value, path, encoder)
     if isinstance(value, torch.Generator):
-        return {"$": "torch.generator", "device": str(value.device), "state": encoder.encode(value.get_state(), path)}
-    if isinstance(value, torch.device | torch.dtype):
-        kind = "torch.device" if isinstance(value, torch.device) else "torch.dtype"
-        return {"$": kind, "name": encoder.encode(str(value), path)}
+        known = encoder.alias(id(value), value, path)
+        return known or {"$": "torch.generator", "device": str(value.device), "state": encoder.encode(value.get_state(), path)}
     if isinstance(value, torch.Size):
         return {"$": "torch.size", "items": encoder.encode(list(value), path)}
-    tensor = value.detach().cpu().contiguous()
-    data = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
-    name = str(value.dtype).removeprefix("torch.")
-    stored = Array(_STORED[name], tuple(value.shape), data) if name in _STORED else Array("U8", (len(data),), data)
-    return {"$": "torch.tensor", "array": encoder.array(stored, path), "dtype": name, "shape": list(value.shape)}
+    kind = "torch.device" if isinstance(value, torch.device) else "torch.dtype"
+    return {"$": kind, "name": encoder.encode(str(value), path)}
+
+
+def _encode_tensor(value: Any, path: str, encoder: Encoder) -> Any:
+    size = value.nbytes
+    known = encoder.alias((value.data_ptr(), value.shape, value.stride(), value.dtype) if size else id(value), value, path)
+    if known is not None:
+        return known
+    name, stored, itemsize = _kind(value.dtype)
+    shape = tuple(value.shape)
+    array = Array(stored or "U8", shape if stored else (size,), size, itemsize, value, "torch", fixable=not value.requires_grad)
+    array.raw = None if stored else (name, shape)
+    return {"$": "torch.tensor", "array": encoder.array(array, path), "dtype": name, "shape": shape}
+
+
+@cache
+def _kind(dtype: Any) -> tuple[str, str | None, int]:
+    """An element type's name, what safetensors calls it, and its size in bytes."""
+    name = str(dtype).removeprefix("torch.")
+    return name, _STORED.get(name), dtype.itemsize
+
+
+def writer_of(kind: type) -> Any:
+    """What writes values of a type directly, since a state has many of them; None for the general way."""
+    import torch
+
+    return _write_tensor if kind in (torch.Tensor, torch.nn.Parameter) else None
+
+
+def _write_tensor(encoder: Encoder, value: Any, path: str) -> Any:
+    import torch
+
+    fits = value.layout is torch.strided and not value.is_quantized
+    return _encode_tensor(value, path, encoder) if fits else encoder.refuse(value, path)
+
+
+def copy_into(buffer: Any, entries: list[tuple[int, Array]], views: Any) -> Any:
+    """Copy tensors to their places in a buffer.
+
+    Args:
+        buffer: where to.
+        entries: offset and array.
+        views: what the last call for the same places gave, or None.
+
+    Returns:
+        The places as tensors, for the next call.
+    """
+    import torch
+
+    if views is None:
+        whole = torch.frombuffer(buffer, dtype=torch.uint8)
+        views = [whole[offset : offset + array.size].view(array.source.dtype).view(array.source.shape) for offset, array in entries]
+    with torch.no_grad():
+        for place, (_, array) in zip(views, entries, strict=True):
+            place.copy_(array.source)
+    return views
+
+
+def view_of(source: Any) -> memoryview | None:
+    """The elements of a tensor as bytes, not copied; None when they do not lie in one piece of this process's memory."""
+    import torch
+
+    if source.device.type != "cpu" or not source.is_contiguous() or source.numel() == 0 or source.is_conj() or source.is_neg():
+        return None
+    return memoryview(source.detach().reshape(-1).view(torch.uint8).numpy())
+
+
+def is_generator(value: Any) -> bool:
+    """Whether a value is a random generator."""
+    import torch
+
+    return isinstance(value, torch.Generator)
+
+
+def get_state(generator: Any) -> Any:
+    """The state of a generator, as a tensor of its own."""
+    return generator.get_state()
+
+
+def set_state(generator: Any, state: Any) -> None:
+    """Put a generator back to a state that `get_state` gave.
+
+    Raises:
+        CheckpointMismatch: it is one of another kind now.
+    """
+    try:
+        generator.set_state(state)
+    except (RuntimeError, TypeError) as error:
+        raise CheckpointMismatch(f"the state of a torch.Generator does not fit the one that setup() built: {error}") from error
 
 
 _STORED = {
@@ -61,7 +147,7 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
             return _dtype(node["name"].removeprefix("torch."))
         case "torch.size":
             return torch.Size(node["items"])
-    data = bytearray(decoder.arrays[node["array"]].data)
+    data = decoder.arrays[node["array"]].data
     dtype = _dtype(node["dtype"])
     if not data:
         return torch.empty(node["shape"], dtype=dtype)
@@ -127,6 +213,13 @@ def set_rng(state: Any) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available() and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def draw() -> int:
+    """A number of 63 bits from the global generator of the CPU."""
+    import torch
+
+    return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
 def set_deterministic(mode: str | bool) -> None:

@@ -1,0 +1,209 @@
+"""Putting a saved state back into living objects, in place, so that whatever refers to them sees it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from itertools import zip_longest
+from typing import Any, ClassVar
+
+from kladml import libraries
+from kladml.checkpoint import codec, values
+from kladml.checkpoint.capture import ATTRIBUTES, STATEFUL, Stateful, is_own
+from kladml.checkpoint.codec import Part, Unchanged
+from kladml.errors import CheckpointMismatch
+
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_WAYS = "Undo the change to the code or config, or start the experiment anew (kladml run --restart NAME)."
+
+
+class Restorer:
+    """One restoring. Objects that were one when they were saved are one again, and no living object is filled twice."""
+
+    def __init__(self) -> None:
+        """Nothing was restored yet."""
+        self._bound: dict[int, Any] = {}
+        self._filled: dict[int, Any] = {}
+        self._alive: list[Any] = []
+
+    def restore(self, live: Any, saved: Any, path: str) -> Any:
+        """Put a saved value back.
+
+        Args:
+            live: the value that is there now, or None.
+            saved: the value as it was read.
+            path: dotted path, for messages.
+
+        Returns:
+            The value to bind: `live` itself when it could be filled.
+
+        Raises:
+            CheckpointMismatch: the saved value does not fit what `setup` built.
+        """
+        kind = type(saved)
+        if kind in _SCALARS:
+            return saved
+        if id(saved) in self._bound:
+            return self._bound[id(saved)]
+        if id(live) in self._filled:
+            live = None
+        return self._FILLERS.get(kind, Restorer._other)(self, live, saved, path)
+
+    def bind(self, saved: Any, live: Any) -> Any:
+        """Note that a living object stands for a saved one from now on.
+
+        Returns:
+            The living object.
+        """
+        self._bound[id(saved)] = live
+        self._filled[id(live)] = live
+        self._alive.append(saved)
+        return live
+
+    def knows(self, saved: Any) -> bool:
+        """Whether a living object stands for a saved one already."""
+        return id(saved) in self._bound
+
+    def _list(self, live: Any, saved: list[Any], path: str) -> Any:
+        target = live if type(live) is list else saved
+        self.bind(saved, target)
+        if _SCALARS.issuperset(map(type, saved)):
+            target[:] = saved
+            return target
+        old = list(live[: len(saved)]) if target is live else []
+        target[:] = [self.restore(one, item, f"{path}.{at}") for at, (one, item) in enumerate(zip_longest(old, list(saved)))]
+        return target
+
+    def _tuple(self, live: Any, saved: tuple[Any, ...], path: str) -> Any:
+        old = live if isinstance(live, tuple) and len(live) == len(saved) else (None,) * len(saved)
+        items = [self.restore(one, item, f"{path}.{at}") for at, (one, item) in enumerate(zip(old, saved, strict=True))]
+        same = old is live and type(live) is type(saved) and all(one is item for one, item in zip(old, items, strict=True))
+        return self.bind(saved, live if same else tuple.__new__(type(saved), items))
+
+    def _dict(self, live: Any, saved: dict[Any, Any], path: str) -> Any:
+        target = self.bind(saved, live if type(live) is type(saved) or (type(saved) is dict and isinstance(live, dict)) else saved)
+        old = dict(live) if target is live else {}
+        filled = [(key, self.restore(old.get(key), item, f"{path}.{key}")) for key, item in list(saved.items())]
+        target.clear()
+        target.update(dict(filled))
+        return target
+
+    def _collection(self, live: Any, saved: Any, path: str) -> Any:
+        """A set, deque or bytearray."""
+        if type(live) is not type(saved) or (isinstance(saved, deque) and live.maxlen != saved.maxlen):
+            live = None
+        items = saved if isinstance(saved, bytearray) else [self.restore(None, item, f"{path}.{at}") for at, item in enumerate(saved)]
+        target = self.bind(saved, saved if live is None else live)
+        target.clear()
+        target.update(items) if isinstance(target, set) else target.extend(items)
+        return target
+
+    def _random(self, live: Any, saved: random.Random, path: str) -> Any:
+        if not isinstance(live, random.Random):
+            return self.bind(saved, saved)
+        live.setstate(saved.getstate())
+        return self.bind(saved, live)
+
+    def _unchanged(self, live: Any, saved: Unchanged, path: str) -> Any:
+        check_unchanged(live, saved, path)
+        return self.bind(saved, live)
+
+    def _part(self, live: Any, saved: Part, path: str) -> Any:
+        if saved.kind == STATEFUL and isinstance(live, Stateful) and not isinstance(live, type):
+            return self.load(live, saved, saved.content["state"], path)
+        if saved.kind == ATTRIBUTES and is_own(type(live)):
+            self.bind(saved, live)
+            self.attributes(vars(live), saved.content, path)
+            return live
+        if saved.kind not in (STATEFUL, ATTRIBUTES):
+            library = libraries.integration("torch_state")
+            filled = library.restore(self, live, saved, path)
+            if filled is not None:
+                return filled
+        found = "nothing" if live is None else f"a {type(live).__qualname__}"
+        raise CheckpointMismatch(
+            f"the checkpoint holds the state of an object for {path}, but setup() built {found} there, none of that kind. Build it in "
+            f"setup(), which runs in every attempt. {_WAYS}"
+        )
+
+    def attributes(self, attributes: dict[str, Any], saved: Mapping[str, Any], path: str) -> None:
+        """Put attributes back.
+
+        Args:
+            attributes: the living ones, changed.
+            saved: as they were read.
+            path: where they stand.
+        """
+        for name, item in saved.items():
+            attributes[name] = self.restore(attributes.get(name), item, f"{path}.{name}")
+
+    def load(self, live: Stateful, saved: Part, state: Any, path: str) -> Any:
+        """Fill an object by its own `load_state_dict`.
+
+        Args:
+            live: the object.
+            saved: what was kept of it.
+            state: what `load_state_dict` gets.
+            path: where it stands.
+
+        Raises:
+            CheckpointMismatch: it refused.
+        """
+        try:
+            live.load_state_dict(state)
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointMismatch(f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. {_WAYS}") from error
+        return self.bind(saved, live)
+
+    def _other(self, live: Any, saved: Any, path: str) -> Any:
+        library = libraries.library_of(saved)
+        if library is not None:
+            return self.bind(saved, library.restore(live, saved))
+        if isinstance(saved, tuple):
+            return self._tuple(live, saved, path)
+        if is_dataclass(saved) and not isinstance(saved, type):
+            return self._record(live, saved, path)
+        return self.bind(saved, saved)
+
+    def _record(self, live: Any, saved: Any, path: str) -> Any:
+        target = self.bind(saved, live if type(live) is type(saved) else saved)
+        old = values.fields(live) if target is live else {}
+        for name, item in values.fields(saved).items():
+            object.__setattr__(target, name, self.restore(old.get(name), item, f"{path}.{name}"))
+        return target
+
+    _FILLERS: ClassVar[dict[type, Any]] = {
+        list: _list,
+        tuple: _tuple,
+        **dict.fromkeys((dict, OrderedDict, Counter, defaultdict), _dict),
+        **dict.fromkeys((set, deque, bytearray), _collection),
+        random.Random: _random,
+        Unchanged: _unchanged,
+        Part: _part,
+    }
+
+
+def check_unchanged(live: Any, saved: Unchanged, path: str) -> None:
+    """Refuse to go on with other data than those that the run began with.
+
+    Args:
+        live: the array that `setup` made in this attempt.
+        saved: the digest that was kept.
+        path: where it stands.
+
+    Raises:
+        CheckpointMismatch: it is another one.
+    """
+    encoder = codec.Encoder()
+    try:
+        encoder.encode(live, path)
+        found = next((codec.live_digest(array) for array in encoder.arrays.values()), None)
+    except codec.Uncapturable:
+        found = None
+    if found != saved.digest:
+        raise CheckpointMismatch(
+            f"setup() gave other values for {path} than in the attempt that this run began with: only the digest of this large array was "
+            f"kept, since it did not change then. Have setup() make the same data, or start the experiment anew."
+        )

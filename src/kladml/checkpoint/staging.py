@@ -1,0 +1,132 @@
+"""The copy of all arrays that a commit is written from: one buffer, reused, laid out as the data of a safetensors file.
+
+Training waits only while arrays are copied into it. https://huggingface.co/docs/safetensors describes the format: eight bytes with the
+length of a JSON header, the header, and the data without gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kladml import libraries
+
+
+@dataclass(slots=True)
+class Array:
+    """An array that is to be copied.
+
+    Attributes:
+        dtype: the element type in safetensors' words, as `F32`; `U8` for types that it has no word for.
+        shape: the shape in the file.
+        size: bytes.
+        align: bytes of an element; arrays with larger ones come first in the file.
+        source: the living array.
+        library: the library that it is of.
+        fixable: whether it may be left to `setup` while it does not change.
+        raw: the library's own element type and the shape, where the file says `U8`.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+    align: int
+    source: Any
+    library: str
+    fixable: bool = True
+    raw: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Arrays as they were at one moment.
+
+    Attributes:
+        header: the beginning of the file, its own length included.
+        data: the rest of the file.
+        spans: where each array lies in `data`, in the file's order.
+        kinds: element type and shape of each, as text that belongs to its digest.
+    """
+
+    header: bytes
+    data: memoryview
+    spans: Mapping[str, tuple[int, int]]
+    kinds: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where arrays lie; the same for every commit of most runs."""
+
+    key: list[Any]
+    size: int
+    spans: Mapping[str, tuple[int, int]]
+    kinds: Mapping[str, str]
+    header: bytes
+    names: Mapping[str, list[str]]
+    views: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Staging:
+    """The reused buffer. What `fill` gave is valid until the next `fill`."""
+
+    _buffer: mmap.mmap | None = None
+    _layout: _Layout | None = None
+
+    def fill(self, arrays: Mapping[str, Array]) -> Staged:
+        """Copy arrays.
+
+        Args:
+            arrays: living arrays by name.
+
+        Returns:
+            Their copies.
+        """
+        key = [(name, array.dtype, array.shape, array.raw, array.library) for name, array in arrays.items()]
+        layout = self._layout
+        if layout is None or layout.key != key:
+            layout = _lay_out(key, arrays)
+        buffer = self._reserve(layout)
+        for library, names in layout.names.items():
+            entries = [(layout.spans[name][0], arrays[name]) for name in names]
+            views = libraries.integration(library).copy_into(buffer, entries, layout.views.get(library))
+            layout.views[library] = views
+        return Staged(layout.header, memoryview(buffer)[: layout.size], layout.spans, layout.kinds)
+
+    def _reserve(self, layout: _Layout) -> mmap.mmap:
+        """The buffer for a layout. Views into it are kept with the layout, and go with it."""
+        if self._buffer is None or len(self._buffer) < layout.size:
+            layout.views.clear()
+            self._buffer = mmap.mmap(-1, max(layout.size, mmap.PAGESIZE))
+            if sys.platform == "linux" and layout.size >= 1 << 21:  # fewer page faults in the first copy
+                self._buffer.madvise(mmap.MADV_HUGEPAGE)
+        self._layout = layout
+        return self._buffer
+
+
+def _lay_out(key: list[Any], arrays: Mapping[str, Array]) -> _Layout:
+    spans: dict[str, tuple[int, int]] = {}
+    offset = 0
+    ordered = sorted(arrays.items(), key=lambda item: -item[1].align)
+    for name, array in ordered:
+        spans[name] = (offset, offset + array.size)
+        offset += array.size
+    names: dict[str, list[str]] = {}
+    for name, array in ordered:
+        if array.size:
+            names.setdefault(array.library, []).append(name)
+    kinds = {name: f"{array.dtype}{list(array.shape)}" for name, array in ordered}
+    return _Layout(key, offset, spans, kinds, _header(ordered, spans), names)
+
+
+def _header(arrays: list[tuple[str, Array]], spans: Mapping[str, tuple[int, int]]) -> bytes:
+    entries = {name: {"dtype": array.dtype, "shape": list(array.shape), "data_offsets": list(spans[name])} for name, array in arrays}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text

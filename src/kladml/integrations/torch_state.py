@@ -1,0 +1,362 @@
+"""PyTorch objects in checkpoints: modules with what their `state_dict` leaves out, optimizers with the parameters that they refer to, and
+what may change in data sets, samplers and loaders."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from kladml.checkpoint import capture
+from kladml.checkpoint.codec import LARGE_BYTES, Part, Unchanged
+from kladml.checkpoint.restore import check_unchanged
+from kladml.errors import CheckpointMismatch
+
+if TYPE_CHECKING:
+    from kladml.checkpoint.codec import Encoder
+    from kladml.checkpoint.restore import Restorer
+
+_FEW = 1000
+"""Longer containers of a data set are its samples, which `setup` makes again."""
+
+_DATA_ATTRIBUTES = ("generator", "sampler", "batch_sampler", "dataset", "datasets")
+_WAYS = "Undo the change to the code or config, or start the experiment anew (kladml run --restart NAME)."
+
+
+def writer_of(kind: type) -> Callable[[Encoder, Any, str], Any] | None:
+    """What writes values of a type; None leaves it to others."""
+    import torch
+    from torch.utils import data
+
+    if issubclass(kind, torch.nn.Module):
+        return _write_module
+    if issubclass(kind, torch.optim.Optimizer):
+        return _write_optimizer
+    if issubclass(kind, capture.Stateful):
+        return None
+    return _write_data if issubclass(kind, data.DataLoader | data.Dataset | data.Sampler) else None
+
+
+def has_parts(kind: type) -> bool:
+    """Whether generators may be found in the attributes of objects of this type."""
+    import torch
+    from torch.utils import data
+
+    return issubclass(kind, torch.nn.Module | data.DataLoader | data.Dataset | data.Sampler)
+
+
+def can_be_made(kind: type) -> bool:
+    """Whether an object of this type can be made again without `setup`: torch's own optimizers."""
+    import torch
+
+    return issubclass(kind, torch.optim.Optimizer) and vars(torch.optim).get(kind.__name__) is kind
+
+
+def rank(kind: type) -> int:
+    """Modules first, since others refer to their parameters; optimizers last."""
+    import torch
+
+    return 0 if issubclass(kind, torch.nn.Module) else 2 if issubclass(kind, torch.optim.Optimizer) else 1
+
+
+def restore(restorer: Restorer, live: Any, saved: Part, path: str) -> Any:
+    """Fill an object.
+
+    Args:
+        restorer: the restoring that this is part of.
+        live: the object that is there now, or None.
+        saved: what was kept.
+        path: where it stands.
+
+    Returns:
+        The object to bind; None when there is nothing that could be filled.
+    """
+    import torch
+    from torch.utils import data
+
+    if saved.kind == "module" and isinstance(live, torch.nn.Module):
+        return _restore_module(restorer, live, saved, path)
+    if saved.kind == "optimizer":
+        return _restore_optimizer(restorer, live, saved, path)
+    if saved.kind == "data" and isinstance(live, data.DataLoader | data.Dataset | data.Sampler):
+        restorer.bind(saved, live)
+        for name, item in saved.content.items():
+            _bind(live, name, restorer.restore(vars(live).get(name), item, f"{path}.{name}"))
+        return live
+    return None
+
+
+def _write_module(encoder: Encoder, module: Any, path: str) -> Any:
+    known = encoder.alias(id(module), module, path)
+    if known is not None:
+        return known
+    state = module.state_dict(keep_vars=True)
+    hidden = {name: value for name, value in module.named_buffers() if name not in state}
+    content = {
+        "state": {name: encoder.encode(value, f"{path}.{name}") for name, value in state.items()},
+        "buffers": {name: encoder.encode(value, f"{path}.{name}") for name, value in hidden.items()},
+        "own": _write_attributes(encoder, module, path),
+        "attributes": {
+            name: nodes for name, inner in module.named_modules() if name and (nodes := _write_attributes(encoder, inner, f"{path}.{name}"))
+        },
+        "modes": encoder.encode(_modes(module), f"{path}.modes"),
+        "gradients": _write_gradients(encoder, module, path),
+    }
+    return encoder.part("module", content, path, type(module))
+
+
+def _write_attributes(encoder: Encoder, module: Any, path: str) -> dict[str, Any]:
+    """Attributes of one module that torch does not know of, as a counter or a temperature. All numbers and texts are one leaf."""
+    internal = _internal()
+    foreign = type(module).__module__.startswith("torch.")
+    own = {key: value for key, value in vars(module).items() if key not in internal and not (foreign and key.startswith("_"))}
+    nodes = encoder.scalars(own, f"{path}.attributes")
+    return nodes | capture.write_attributes(encoder, own, path, nodes)
+
+
+@cache
+def _internal() -> frozenset[str]:
+    import torch
+
+    return frozenset(vars(torch.nn.Module()))
+
+
+def _write_gradients(encoder: Encoder, module: Any, path: str) -> dict[str, Any]:
+    """Gradients that the next optimizer step still needs: those that no step has used since they were last added to."""
+    nodes = {}
+    used = _steps.used()
+    for name, parameter in module.named_parameters():
+        if parameter.grad is not None and id(parameter) not in used:
+            nodes[name] = encoder.encode(parameter.grad, f"{path}.gradients.{name}")
+    return nodes
+
+
+def _modes(module: Any) -> dict[str, list[str]]:
+    return {
+        "eval": [name for name, inner in module.named_modules() if not inner.training],
+        "frozen": [name for name, parameter in module.named_parameters() if not parameter.requires_grad],
+    }
+
+
+def _restore_module(restorer: Restorer, live: Any, saved: Part, path: str) -> Any:
+    import torch
+
+    content = saved.content
+    here = live.state_dict(keep_vars=True)
+    state = {name: _filled(here.get(name), value, f"{path}.{name}") for name, value in content["state"].items()}
+    _check_shapes(here, state, path)
+    for name, parameter in live.named_parameters():
+        if parameter.requires_grad == (name in content["modes"]["frozen"]):
+            parameter.requires_grad_(not parameter.requires_grad)
+    restorer.load(live, saved, state, path)
+    here = live.state_dict(keep_vars=True)
+    buffers = dict(live.named_buffers())
+    for name, value in [*content["state"].items(), *content["buffers"].items()]:
+        tensor = here.get(name, buffers.get(name))
+        if isinstance(value, torch.Tensor) and isinstance(tensor, torch.Tensor):
+            if name in content["buffers"]:
+                _copy(tensor, value, f"{path}.{name}")
+            restorer.bind(value, tensor)
+    modules = dict(live.named_modules())
+    for name, inner in modules.items():
+        inner.training = name not in content["modes"]["eval"]
+    for name, attributes in {"": content["own"], **content["attributes"]}.items():
+        for key, item in attributes.items() if name in modules else ():
+            _bind(modules[name], key, restorer.restore(vars(modules[name]).get(key), item, f"{path}.{name}.{key}"))
+    for name, parameter in live.named_parameters():
+        gradient = content["gradients"].get(name)
+        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+    return live
+
+
+def _filled(live: Any, value: Any, path: str) -> Any:
+    """A tensor of the state; one that was not written is the one that `setup` made."""
+    if not isinstance(value, Unchanged):
+        return value
+    check_unchanged(live, value, path)
+    return live.detach().clone()
+
+
+def _copy(live: Any, value: Any, path: str) -> None:
+    """Put a saved tensor into a living one, also where `load_state_dict` does not look."""
+    import torch
+
+    if live.shape != value.shape:
+        raise CheckpointMismatch(f"{path}: the checkpoint holds {_kind(value)}, setup() built {_kind(live)}. {_WAYS}")
+    with torch.no_grad():
+        live.copy_(value)
+
+
+def _check_shapes(here: Mapping[str, Any], state: Mapping[str, Any], path: str) -> None:
+    import torch
+
+    absent = [name for name in here if name not in state]
+    extra = [name for name in state if name not in here]
+    if absent or extra:
+        found = [f"it holds {name}, which setup() did not build" for name in extra[:3]]
+        found += [f"it does not hold {name}, which setup() built" for name in absent[:3]]
+        raise CheckpointMismatch(f"the checkpoint does not fit {path}: {'; '.join(found)}. {_WAYS}")
+    for name, value in state.items():
+        live = here[name]
+        if torch.nn.parameter.is_lazy(live) or not isinstance(value, torch.Tensor):
+            continue
+        if not isinstance(live, torch.Tensor) or live.shape != value.shape or live.dtype != value.dtype:
+            raise CheckpointMismatch(f"{path}.{name}: the checkpoint holds {_kind(value)}, setup() built {_kind(live)}. {_WAYS}")
+
+
+def _kind(value: Any) -> str:
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__}"
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+
+
+def _write_optimizer(encoder: Encoder, optimizer: Any, path: str) -> Any:
+    known = encoder.alias(id(optimizer), optimizer, path)
+    if known is not None:
+        return known
+    parameters = [list(group["params"]) for group in optimizer.param_groups]
+    with encoder.whole():
+        content = {
+            "class": type(optimizer).__name__,
+            "parameters": [
+                [encoder.encode(one, f"{path}.parameters.{at}.{number}") for number, one in enumerate(group)]
+                for at, group in enumerate(parameters)
+            ],
+            "state": encoder.encode(optimizer.state_dict(), path),
+        }
+    return encoder.part("optimizer", content, path, type(optimizer))
+
+
+def _restore_optimizer(restorer: Restorer, live: Any, saved: Part, path: str) -> Any:
+    import torch
+
+    content = saved.content
+    groups = [restorer.restore(None, list(group), f"{path}.parameters") for group in _with_live(live, content["parameters"], restorer)]
+    if type(live).__name__ != content["class"] or not isinstance(live, torch.optim.Optimizer):
+        kind = vars(torch.optim).get(content["class"])
+        if not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
+            return None
+        made: Any = kind
+        live = made([{"params": group} for group in groups])
+    live.param_groups[:] = [
+        {**(live.param_groups[at] if at < len(live.param_groups) else live.defaults), "params": group} for at, group in enumerate(groups)
+    ]
+    restorer.load(live, saved, content["state"], path)
+    _keep_types(live, content["state"], [one for group in groups for one in group])
+    return live
+
+
+def _with_live(live: Any, saved: list[list[Any]], restorer: Restorer) -> list[list[Any]]:
+    """Groups of saved parameters; where the living optimizer has parameters that stand nowhere else, these are filled."""
+    import torch
+
+    groups = live.param_groups if isinstance(live, torch.optim.Optimizer) else []
+    if [len(group["params"]) for group in groups] == [len(group) for group in saved]:
+        for group, items in zip(groups, saved, strict=True):
+            for one, item in zip(group["params"], items, strict=True):
+                if not restorer.knows(item):
+                    _copy(one, item, "a parameter")
+                    restorer.bind(item, one)
+    return saved
+
+
+def _keep_types(live: Any, state: Mapping[str, Any], parameters: list[Any]) -> None:
+    """Torch casts a state to its parameter's type when it loads one; what was kept in another type stays so."""
+    import torch
+
+    for index, items in state.get("state", {}).items():
+        if not isinstance(items, dict) or not isinstance(index, int) or index >= len(parameters):
+            continue
+        here = live.state.get(parameters[index], {})
+        for key, value in items.items():
+            found = here.get(key)
+            if isinstance(value, torch.Tensor) and isinstance(found, torch.Tensor) and found.dtype != value.dtype:
+                here[key] = value.to(found.device)
+
+
+def _write_data(encoder: Encoder, value: Any, path: str) -> Any:
+    """What may change in data: generators, counters, short lists. Samples are `setup`'s."""
+    known = encoder.alias(id(value), value, path)
+    if known is not None:
+        return known
+    own = capture.is_own(type(value))
+    content: dict[str, Any] = {}
+    for name, item in vars(value).items():
+        if not ((own or name in _DATA_ATTRIBUTES) and _may_change(item)):
+            continue
+        mark = encoder.mark()
+        found = capture.write_attributes(encoder, {name: item}, path)
+        if found and (own or not _is_empty(found[name])):
+            content |= found
+        else:
+            encoder.rollback(mark)
+    return encoder.part("data", content, path, type(value))
+
+
+def _may_change(item: Any) -> bool:
+    """Small things; not the parts of a loader that only refer to each other, and no samples."""
+    import torch
+    from torch.utils import data
+
+    if item is None or isinstance(item, torch.nn.Module):
+        return False
+    if isinstance(item, data.DataLoader | data.Dataset | data.Sampler | torch.Generator | bool | int | float | str):
+        return True
+    if isinstance(item, torch.Tensor):
+        return item.numel() * item.element_size() < LARGE_BYTES
+    size = vars(type(item)).get("nbytes")
+    if size is not None:
+        return int(item.nbytes) < LARGE_BYTES
+    return len(item) <= _FEW if isinstance(item, list | tuple | dict | set) else True
+
+
+def _is_empty(node: Any) -> bool:
+    return isinstance(node, dict) and node.get("kind") == "data" and not node["content"]
+
+
+def _bind(owner: Any, name: str, value: Any) -> None:
+    """Bind an attribute unless it is there: a loader refuses that some are bound again."""
+    if vars(owner).get(name) is not value:
+        vars(owner)[name] = value
+
+
+class _Steps:
+    """Which optimizers have stepped since the batch began, so that the gradients of their parameters are not needed any more."""
+
+    def __init__(self) -> None:
+        self.stepped: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.keep_all = True
+        self._watching = False
+
+    def watch(self, keep_all: bool) -> None:
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        self.keep_all = keep_all
+        self.stepped.clear()
+        if not self._watching:
+            register_optimizer_step_post_hook(lambda optimizer, *_: self.stepped.add(optimizer))
+            self._watching = True
+
+    def used(self) -> set[int]:
+        stepped = [] if self.keep_all else list(self.stepped)
+        return {id(one) for optimizer in stepped for group in optimizer.param_groups for one in group["params"]}
+
+
+_steps = _Steps()
+
+
+def watch_steps(*, keep_all: bool) -> None:
+    """Begin to look at what optimizers do, in this process.
+
+    Args:
+        keep_all: gradients are kept whatever the optimizers do, since nobody sets them to zero.
+    """
+    _steps.watch(keep_all)
+
+
+def begin_batch() -> None:
+    """A batch begins: no optimizer has stepped in it."""
+    _steps.stepped.clear()
