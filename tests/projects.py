@@ -52,6 +52,7 @@ def strike(experiment, epoch):
     if int(at) != epoch:
         return
     file.unlink()
+    experiment.context.commits.wait()  # so that what the next attempt continues from does not hang on the disk's speed
     globals()[word](experiment)
 
 
@@ -77,19 +78,17 @@ def leave(experiment):
 
 def wait(experiment):
     announce()
-    for _ in experiment.steps(iter(int, 1)):
-        time.sleep(0.01)
+    linger(experiment)
 
 
 def linger(experiment):
-    for _ in experiment.steps(iter(int, 1)):
+    while not experiment.context.stop_asked:
         time.sleep(0.01)
 
 
 def deaf(experiment):
     announce()
-    while experiment.context._stop.signal is None:
-        time.sleep(0.01)
+    linger(experiment)
     line.write("asked to leave\\n")
     while True:
         time.sleep(60)

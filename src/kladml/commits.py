@@ -1,26 +1,83 @@
-"""The commits of one run: which is the newest, which is the best, when the next is due, which may go."""
+"""The commits of one run: which is the newest, which is the best, when the next is due, which may go; and the thread that writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kladml import rundir
-from kladml.checkpoint.store import CheckpointStore, Commit
+from kladml import durable, rundir
+from kladml.checkpoint.codec import Encoder, Snapshot
+from kladml.checkpoint.staging import Staging
+from kladml.checkpoint.store import ChangedArray, CheckpointStore, Commit
+from kladml.errors import CheckpointCorrupt, CheckpointError
 from kladml.journal import Position
 from kladml.records import Progress
 
 if TYPE_CHECKING:
     from kladml.config import CheckpointPolicy
 
+_log = logging.getLogger(__name__)
 
-class Commits:
-    """Keeps the newest commits of a run and its best one.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What is said about a state beside the state itself.
 
     Attributes:
-        best: number of the commit that holds the best epoch; 0 for none. It may be the next one.
+        owner: run and attempt.
+        progress: epochs and steps completed.
+        start: for a state in the middle of an epoch, the commit that the epoch began with, 0 for what `setup` gave; else None.
+        sync: makes the journal durable up to where it belongs to this state.
+        position: up to where it belongs to it.
+        best: whether it holds the best epoch so far.
+    """
+
+    owner: Mapping[str, Any]
+    progress: Progress
+    position: Position
+    sync: Callable[[], object]
+    start: int | None = None
+    best: bool = False
+
+
+@dataclass(slots=True)
+class Found:
+    """Where a run continues.
+
+    Attributes:
+        state: of the newest good commit.
+        start: the state that its epoch began with, when the commit is in the middle of one and that was committed.
+    """
+
+    state: Any
+    start: Any = None
+
+
+@dataclass(slots=True)
+class _Task:
+    snapshot: Snapshot
+    moment: Moment
+    number: int
+    commit: Commit | None = None
+    error: Exception | None = None
+    thread: threading.Thread | None = field(default=None)
+
+
+class Commits:
+    """Keeps the newest commits of a run and its best one. Writes in a thread of its own, one commit at a time.
+
+    Attributes:
+        best: number of the commit that holds the best epoch; 0 for none.
+        written: paths of large arrays that are always written, since they changed without looking so.
+        error: why the last save failed, when it did; it is tried again at the next opportunity.
+        completed: commits that became durable and were not taken note of yet.
+        changed: whether the last save failed because of such an array; the next one will not.
     """
 
     def __init__(self, directory: Path, policy: CheckpointPolicy) -> None:
@@ -31,25 +88,40 @@ class Commits:
             policy: when to commit and what to keep.
         """
         self.best = 0
+        self.written: set[str] = set()
+        self.error: Exception | None = None
+        self.changed = False
+        self.completed: list[Commit] = []
         self._policy = policy
         self._store = CheckpointStore(directory)
         self._last: Commit | None = None
+        self._staging, self._aside = Staging(), Staging()
+        self._task: _Task | None = None
+        self._held: tuple[Snapshot, Moment] | None = None
+        self._when = time.monotonic()
 
-    def open(self) -> Any:
+    def open(self) -> Found | None:
         """Sweep what a killed attempt left and load the newest good commit. The caller owns the directory.
 
         Returns:
-            Its state, or None when there is none.
+            Where to continue, or None when nothing was committed.
 
         Raises:
             CheckpointError: there are commits but none can be loaded.
         """
         self._store.sweep()
-        found = self._store.latest()
-        if found is None:
-            return None
-        self._last, state = found
-        return state
+        for commit, state in self._store.good():
+            start = commit.info.get("start")
+            try:
+                found = Found(state, self._store.load(self._store.read(start)) if start else None)
+            except CheckpointCorrupt as error:
+                _log.warning("commit %d cannot be used, since the one it builds on is damaged: %s", commit.number, error)
+                continue
+            self._last = commit
+            return found
+        if self._store.numbers():
+            raise CheckpointError(f"none of the commits in {self._store.directory} can be used. Restore it from a copy, or start anew.")
+        return None
 
     @property
     def number(self) -> int:
@@ -62,39 +134,170 @@ class Commits:
         return Progress() if self._last is None else Progress(**self._last.info["progress"])
 
     @property
+    def start(self) -> int | None:
+        """The commit that the newest one builds on; None when it stands alone."""
+        return None if self._last is None else self._last.info.get("start")
+
+    @property
     def position(self) -> Position:
         """Up to where the journal belongs to the newest commit."""
         return Position() if self._last is None else Position(**self._last.info["journal"])
 
-    def mark_best(self) -> None:
-        """The next commit will hold the best epoch so far."""
-        self.best = self._store.next_number()
+    @property
+    def overdue(self) -> bool:
+        """Whether the time between commits has passed."""
+        return self._policy.every_s is not None and time.monotonic() - self._when >= self._policy.every_s
 
-    def is_due(self, epoch: int) -> bool:
-        """Whether the end of an epoch is to be committed, because of its number or because it is the best.
+    @property
+    def next_time(self) -> float:
+        """When, on the monotonic clock, the time between commits will have passed."""
+        return float("inf") if self._policy.every_s is None else self._when + self._policy.every_s
+
+    def has(self, number: int) -> bool:
+        """Whether there is a commit of that number."""
+        return number in self._store.numbers()
+
+    def next_number(self) -> int:
+        """The number that the next commit gets, once no other is being written."""
+        self.wait()
+        return self._store.next_number()
+
+    def is_due(self, epoch: int, *, best: bool) -> bool:
+        """Whether the end of an epoch is to be committed.
 
         Args:
             epoch: its 1-based number.
+            best: whether it is the best so far.
         """
-        return epoch % self._policy.every_epochs == 0 or self.best > self.number
+        return epoch % self._policy.every_epochs == 0 or best or self.overdue or self.error is not None
 
-    def commit(self, state: Mapping[str, Any], owner: Mapping[str, Any], progress: Progress, position: Position) -> int:
-        """Make a state durable, then let go of the oldest ones.
+    def hold(self, snapshot: Snapshot, moment: Moment) -> None:
+        """Keep the state that an epoch begins with, when that is not committed: a commit in the middle of the epoch builds on it.
 
         Args:
-            state: the whole state.
-            owner: run and attempt.
-            progress: epochs and steps completed.
-            position: up to where the journal belongs to it; synced already.
+            snapshot: the state, in a staging area of its own.
+            moment: what is said about it.
+        """
+        self._held = (snapshot, moment)
+
+    def forget(self) -> None:
+        """An epoch has ended: what it began with is not needed any more."""
+        self._held = None
+
+    def snapshot(self, encoder: Encoder, structure: Any, *, apart: bool = False) -> Snapshot:
+        """Copy a state. Waits until the commit before is written.
+
+        Args:
+            encoder: has walked the state.
+            structure: what it gave.
+            apart: use memory of its own.
+        """
+        self.wait()
+        return encoder.snapshot(structure, self._aside if apart else self._staging)
+
+    def put(self, snapshot: Snapshot, moment: Moment) -> int:
+        """Begin to make a state durable. `poll` and `wait` tell how it went.
+
+        Args:
+            snapshot: the state.
+            moment: what is said about it.
 
         Returns:
             The commit's number.
+        """
+        self.wait()
+        self._when = time.monotonic()
+        task = self._task = _Task(snapshot, moment, self._store.next_number())
+        task.thread = threading.Thread(target=self._write, args=(task,), name="kladml-commit", daemon=True)
+        task.thread.start()
+        return task.number
+
+    def put_held(self) -> int | None:
+        """Make the state that the present epoch began with durable, when it is held; waits for it.
+
+        Returns:
+            Its number; None when there is none, or it could not be written.
+        """
+        if self._held is None:
+            return None
+        when = self._when
+        number = self.put(*self._held)
+        self.wait()
+        self._when = when
+        self._held = None
+        return number if self.number == number else None
+
+    def poll(self) -> None:
+        """Take note of a commit that was completed since the last look, in `completed`; a failure is logged."""
+        task = self._task
+        if task is None or (task.thread is not None and task.thread.is_alive()):
+            return
+        self._task = None
+        if isinstance(task.error, ChangedArray):
+            self.written |= task.error.paths
+            self.changed = True
+        self.error = task.error
+        if task.commit is None:
+            _log.warning("commit %d was not made, commit %d is still good: %s", task.number, self.number, task.error)
+            return
+        self._last = task.commit
+        self.completed.append(task.commit)
+        if task.moment.best:
+            self.best = task.number
+
+    def wait(self) -> Exception | None:
+        """Wait until nothing is being written.
+
+        Returns:
+            Why the last commit was not made, when it was not.
+        """
+        if self._task is not None and self._task.thread is not None:
+            self._task.thread.join()
+            self.poll()
+        return self.error
+
+    def finish(self) -> None:
+        """Wait for the last commit of a run.
 
         Raises:
-            CaptureError: a value cannot be kept.
-            OSError: the disk refused; the last commit is untouched.
+            Exception: why it was not made.
         """
-        info = {**owner, "time": rundir.now(), "progress": asdict(progress), "journal": asdict(position)}
-        self._last = self._store.commit(state, info)
-        self._store.prune(self._policy.keep, {self.best})
-        return self._last.number
+        error = self.wait()
+        if error is not None:
+            raise error
+
+    def clear(self) -> None:
+        """A run has finished: only the newest commit and the best one stay."""
+        self._store.prune(1, self._pinned(1))
+
+    def _write(self, task: _Task) -> None:
+        moment = task.moment
+        info = {
+            **moment.owner,
+            "time": rundir.now(),
+            "progress": asdict(moment.progress),
+            "start": moment.start,
+            "journal": asdict(moment.position),
+        }
+        try:
+            moment.sync()
+            task.commit = self._store.write(task.snapshot, info, task.number)
+        except Exception as error:
+            task.error = error
+            if not isinstance(error, FileExistsError):
+                with suppress(OSError):
+                    durable.remove(self._store.directory / f"{task.number:08d}")
+            return
+        try:
+            best = task.number if moment.best else self.best
+            self._store.prune(self._policy.keep, self._pinned(self._policy.keep) | {best})
+        except OSError as error:
+            _log.warning("an old commit could not be removed: %s", error)
+
+    def _pinned(self, keep: int) -> set[int]:
+        """What the commits that stay build on, and the best."""
+        pinned = {self.best}
+        for number in self._store.numbers()[-keep:]:
+            with suppress(CheckpointError):
+                pinned.add(self._store.read(number).info.get("start") or 0)
+        return pinned

@@ -1,4 +1,4 @@
-"""The open run: counters, journal and commits of one attempt, all inside the run directory.
+"""The open run: counters, means and journal of one attempt, all inside the run directory.
 
 It is the only object of ours, beside the experiment itself, that user code is handed.
 """
@@ -9,14 +9,13 @@ import logging
 import math
 import operator
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kladml.artifacts import keep
-from kladml.checkpoint import rng
 from kladml.commits import Commits
 from kladml.errors import ExperimentError
 from kladml.heartbeat import Beat, Heart
@@ -27,10 +26,9 @@ from kladml.records import Best, Launch, Progress
 
 if TYPE_CHECKING:
     from kladml.config.schema import ExperimentConfig
+    from kladml.journal import Position
     from kladml.processes import StopRequest
     from kladml.rundir import RunDirectory
-
-Batch = TypeVar("Batch")
 
 
 class RunContext:
@@ -43,7 +41,12 @@ class RunContext:
         config: the experiment's config.
         epochs: how many epochs are planned.
         stack: closed when the attempt ends.
+        commits: the commits of the run.
         saved: the state of the commit that this attempt continues from, or None.
+        begun: when that commit is in the middle of an epoch, the state that the epoch began with; None for what `setup` gave.
+        recording: whether what is logged is recorded; not while the beginning of an interrupted epoch runs again.
+        inside: whether a step is under way.
+        step_begun: steps completed when the present epoch began.
     """
 
     def __init__(
@@ -71,30 +74,32 @@ class RunContext:
         self._watch, self._means = Watch(config.monitor), Means()
         self._metrics: dict[str, float] = {}
         self._inexact = dict.fromkeys(launch.inexact_because)
-        self._done = Progress()
-        self._epoch = self._batch = 0
+        self._epochs_done = self._step = self._epoch = self._batch = 0
         self._batches: int | None = None
-        self._inside = False
-        self._commits = Commits(directory.checkpoints, config.checkpoint)
-        self.saved: Any = self._commits.open()
+        self.step_begun = 0
+        self.inside, self.recording = False, True
+        self.commits = Commits(directory.checkpoints, config.checkpoint)
+        found = self.commits.open()
+        self.saved: Any = None if found is None else found.state
+        self.begun: Any = None if found is None else found.start
         self._heart = Heart(directory.heartbeat)
         self._journal = self._open_journal(directory)
         self._beat()
 
     def _open_journal(self, directory: RunDirectory) -> Journal:
         aside = self.path / f"journal.rolled-back-{self.attempt}"
-        journal = Journal(directory.journal, self._commits.position, aside=aside)
+        journal = Journal(directory.journal, self.commits.position, aside=aside)
         if self.saved is None:
             journal.append("params", self.config.to_dict())
         else:
-            self._restore_loop(self.saved["loop"])
+            self.restore(self.saved["loop"])
         journal.append("attempt", {"attempt": self.attempt, "run_id": self.run_id, "from_commit": self.commit_number})
         return journal
 
     @property
     def progress(self) -> Progress:
         """Epochs and steps completed."""
-        return self._done
+        return Progress(epoch=self._epochs_done, step=self._step)
 
     @property
     def epoch(self) -> int:
@@ -104,7 +109,7 @@ class RunContext:
     @property
     def step(self) -> int:
         """Inside a step its 1-based number in the whole run, outside the number completed."""
-        return self._done.step + 1 if self._inside else self._done.step
+        return self._step + 1 if self.inside else self._step
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -124,41 +129,42 @@ class RunContext:
     @property
     def commit_number(self) -> int:
         """Number of the newest commit; 0 before the first."""
-        return self._commits.number
+        return self.commits.number
 
     @property
     def should_stop_early(self) -> bool:
         """Whether the monitored metric has not improved for `patience` epochs."""
         return self._watch.should_stop
 
-    def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
-        """Walk over batches; each is one step.
+    @property
+    def progress_step(self) -> int:
+        """Steps completed."""
+        return self._step
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether the run was asked to leave."""
+        return self._stop.signal is not None
+
+    @property
+    def journal_position(self) -> Position:
+        """Up to where the journal is written."""
+        return self._journal.position
+
+    def begin_loop(self, batches: int | None, done: int = 0) -> None:
+        """Say that a walk over batches begins.
 
         Args:
-            loader: anything that can be iterated.
-
-        Yields:
-            Its batches.
-
-        Raises:
-            ExperimentError: a walk is under way already.
+            batches: how many there are, if that is known.
+            done: how many of them earlier attempts completed.
         """
-        if self._inside:
-            raise ExperimentError("steps() was called inside a step: one loop over steps at a time. Walk inner data with a plain for loop.")
-        self._batch, self._batches = 0, _length(loader)
-        try:
-            for batch in loader:
-                self.leave_if_asked()
-                self._inside = True
-                yield batch
-                self._inside = False
-                self._done = Progress(epoch=self._done.epoch, step=self._done.step + 1)
-                self._batch += 1
-                if self._heart.is_due():
-                    self._beat()
-            self.leave_if_asked()
-        finally:
-            self._inside = False
+        self._batch, self._batches = done, batches
+
+    def end_step(self) -> None:
+        """Say that a step is completed."""
+        self.inside = False
+        self._step += 1
+        self._batch += 1
 
     def log_metric(self, key: str, value: Any, step: int | None = None, *, volatile: bool = False) -> None:
         """Record a value. When this returns, it survives a SIGKILL.
@@ -174,6 +180,8 @@ class RunContext:
             OSError: the disk refused.
         """
         _check_key(key)
+        if not self.recording:
+            return
         try:
             at = self.step if step is None else _whole(step)
         except TypeError:
@@ -191,7 +199,8 @@ class RunContext:
         Raises:
             ExperimentError: the value is no number.
         """
-        self._means.add(key, value, weight)
+        if self.recording:
+            self._means.add(key, value, weight)
 
     def log_artifact(self, path: str | Path) -> Path:
         """Keep a copy of a file, or of a folder's files, in the run's `artifacts/`.
@@ -206,6 +215,8 @@ class RunContext:
             ExperimentError: there is nothing of that name.
             OSError: the disk refused.
         """
+        if not self.recording:
+            return self.path / "artifacts" / Path(path).resolve().name
         target, records = keep(Path(path), self.path)
         for record in records:
             self.record("artifact", record)
@@ -218,7 +229,7 @@ class RunContext:
             kind: one word.
             payload: values that JSON can hold.
         """
-        self._journal.append(kind, payload, self._epoch, self._done.step)
+        self._journal.append(kind, payload, self._epoch, self._step)
 
     def mark_inexact(self, reason: str) -> None:
         """Say, for ever, that the run may not have the numbers of an undisturbed one.
@@ -237,6 +248,7 @@ class RunContext:
             epoch: its 1-based number.
         """
         self._epoch, self._batch, self._batches = epoch, 0, None
+        self.step_begun = self._step
         self._beat()
 
     def end_epoch(self, metrics: Mapping[str, Any]) -> bool:
@@ -252,14 +264,12 @@ class RunContext:
             ExperimentError: a value is no number, a key came twice, or the monitored metric is missing.
         """
         numbers = self._merge(metrics)
-        step = self._done.step or self._epoch
+        step = self._step or self._epoch
         for key, value in numbers.items():
             self._journal.metric(key, value, self._epoch, step)
         self._metrics.update(numbers)
-        self._done = Progress(epoch=self._epoch, step=self._done.step)
+        self._epochs_done = self._epoch
         best = self._watch.update(numbers, self._epoch)
-        if best:
-            self._commits.mark_best()
         self.record("epoch", {"epochs": self.epochs, "keys": list(numbers), "best": best})
         broken = [key for key, value in numbers.items() if math.isnan(value)]
         if broken:
@@ -269,30 +279,10 @@ class RunContext:
         self._beat()
         return best
 
-    def is_commit_due(self) -> bool:
-        """Whether the epoch that just ended is to be committed: its turn has come, it is the best, or it is the last."""
-        last = self._done.epoch >= self.epochs or self.should_stop_early
-        return last or self._commits.is_due(self._done.epoch)
-
-    def commit(self, state: Mapping[str, Any]) -> None:
-        """Make the present state durable, unless nothing was completed since the last commit, or an epoch is under way.
-
-        Args:
-            state: the experiment's own state.
-
-        Raises:
-            CaptureError: a value cannot be kept.
-            OSError: the disk refused; the last commit is untouched.
-        """
-        if self._epoch > self._done.epoch:
-            self._logger.warning("not saved in the middle of epoch %d: a run continues from the end of an epoch", self._epoch)
-            return
-        if self._commits.progress == self._done:
-            return
-        whole = {"experiment": state, "rng": rng.capture(), "loop": self._loop_state()}
-        number = self._commits.commit(whole, {"run_id": self.run_id, "attempt": self.attempt}, self._done, self._journal.sync())
-        self.record("commit", {"number": number})
-        self._logger.debug("commit %d: epoch %d, step %d", number, self._done.epoch, self._done.step)
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done."""
+        return self._epochs_done >= self.epochs or self.should_stop_early
 
     def leave_if_asked(self) -> None:
         """A boundary: leave here when the run was asked to.
@@ -321,29 +311,56 @@ class RunContext:
             raise ExperimentError(f"metric {twice[0]!r} was given to mean() and returned as well; do one of the two")
         return {**means, **{key: to_number(key, value) for key, value in metrics.items()}}
 
-    def _loop_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the counters."""
         return {
-            "progress": asdict(self._done),
+            "progress": asdict(self.progress),
             "metrics": dict(self._metrics),
             "watch": self._watch.get_state(),
-            "best_commit": self._commits.best,
+            "means": self._means.get_state(),
             "inexact_because": list(self._inexact),
         }
 
-    def _restore_loop(self, state: Mapping[str, Any]) -> None:
-        self._done = Progress(**state["progress"])
-        self._epoch = self._done.epoch
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `get_state` gave."""
+        progress = Progress(**state["progress"])
+        self._epochs_done, self._step, self._epoch = progress.epoch, progress.step, progress.epoch
         self._metrics = dict(state["metrics"])
         self._watch.restore(state["watch"])
-        self._commits.best = state["best_commit"]
+        self._means.restore(state["means"])
         self._inexact.update(dict.fromkeys(state["inexact_because"]))
+
+    def rewind(self, step: int) -> None:
+        """Count from where the present epoch began, while its beginning runs again.
+
+        Args:
+            step: steps completed then.
+        """
+        self._step = self.step_begun = step
+        self.recording = False
+        self._means.take()
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """The place in the epoch is reached from which a commit continues.
+
+        Args:
+            state: what `get_state` gave there.
+        """
+        epoch = self._epoch
+        self.restore(state)
+        self._epoch, self.recording = epoch, True
+
+    def beat_if_due(self) -> None:
+        """Give a sign of life, ten times a second at most."""
+        if self._heart.is_due():
+            self._beat()
 
     def _beat(self) -> None:
         beat = Beat(
             attempt=self.attempt,
             epoch=self._epoch,
             epochs=self.epochs,
-            step=self._done.step,
+            step=self._step,
             batch=self._batch,
             batches=self._batches,
             time=time.time(),
@@ -361,11 +378,3 @@ def _whole(step: Any) -> int:
     if isinstance(step, bool):
         raise TypeError
     return operator.index(step)
-
-
-def _length(loader: object) -> int | None:
-    """How many batches there are, when the loader knows: a torch loader over an iterable has a length but raises."""
-    try:
-        return len(loader) if isinstance(loader, Sized) else None
-    except TypeError:
-        return None

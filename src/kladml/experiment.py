@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,20 +12,41 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
 from kladml import outputs, session
-from kladml.checkpoint import capture
+from kladml.checkpoint import capture, codec
+from kladml.checkpoint.codec import Encoder
+from kladml.checkpoint.restore import Restorer
 from kladml.config import ExperimentConfig, check_hyperparams, with_defaults
 from kladml.context import RunContext
-from kladml.errors import CaptureError, ConfigError, ExperimentError
+from kladml.errors import ConfigError, ExperimentError
 from kladml.logs import Logger
+from kladml.monitor import to_number
+from kladml.saves import Saves
+from kladml.stepping import Stepping
 
 Batch = TypeVar("Batch")
 Entered = TypeVar("Entered")
 
-_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device", "_built"})
+_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device", "_survey", "_saves", "_stepping"})
 """Attributes of the base class; the rest is the user's."""
 
 
-_TAKEN = frozenset({"step", "steps", "mean", "log_metric", "log_artifact", "enter", "run", "setup", "train_epoch", "evaluate"})
+_TAKEN = frozenset(
+    {
+        "step",
+        "steps",
+        "completes_group",
+        "attributes",
+        "fixed",
+        "mean",
+        "log_metric",
+        "log_artifact",
+        "enter",
+        "run",
+        "setup",
+        "train_epoch",
+        "evaluate",
+    }
+)
 """Names that users might give to attributes, but that are methods here."""
 
 
@@ -61,7 +83,9 @@ class Experiment:
         self.hyperparams: Any = config.hyperparams
         self.context: RunContext | None = None
         self._device: Any = None
-        self._built: dict[str, type] | None = None
+        self._survey = capture.Survey()
+        self._saves: Saves | None = None
+        self._stepping: Stepping | None = None
         if self.Hyperparams is not None:
             self.hyperparams, faults = check_hyperparams(config.hyperparams, self.Hyperparams, file=None)
             if faults:
@@ -111,30 +135,54 @@ class Experiment:
     def _run_epoch(self, context: RunContext, epoch: int) -> None:
         context.leave_if_asked()
         context.begin_epoch(epoch)
-        trained = to_mapping(self.train_epoch(epoch), "train_epoch()")
-        evaluated = prefixed(to_mapping(self.evaluate(), "evaluate()"))
+        trained = self._train(context, epoch)
+        evaluated = self._evaluate()
         twice = sorted(set(trained) & set(evaluated))
         if twice:
             raise ExperimentError(f"metric {twice[0]!r} came from train_epoch() and, with its prefix, from evaluate(); rename one")
-        if context.end_epoch({**trained, **evaluated}):
+        best = context.end_epoch({**trained, **evaluated})
+        if best:
             outputs.export(self, "model_best")
-        if context.is_commit_due():
+        if self._saving().end_epoch(best=best):
             self.save_state()
+        context.leave_if_asked()
+
+    def _train(self, context: RunContext, epoch: int) -> dict[str, float]:
+        """Train for one epoch, or for what is left of it; its metrics."""
+        saves, stepping = self._saving(), self._steps_of()
+        pending, context.saved = context.saved, None
+        position = None if pending is None else pending["loop"]["position"]
+        saves.begin_epoch(None if position is None else context.commits.start)
+        if position is not None and "trained" in position:
+            return dict(position["trained"])
+        stepping.begin_epoch(None if position is None else pending)
+        returned = to_mapping(self.train_epoch(epoch), "train_epoch()")
+        trained = {key: to_number(key, value) for key, value in returned.items()}
+        stepping.end_training()
+        if saves.is_pause_due() and saves.wants_commit():
+            position = {"trained": trained}
+            saves.put(saves.take(position), position)
+            context.leave_if_asked()
+        return trained
+
+    def _evaluate(self) -> dict[str, Any]:
+        stepping = self._steps_of()
+        stepping.phase = "evaluate"
+        try:
+            return prefixed(to_mapping(self.evaluate(), "evaluate()"))
+        finally:
+            stepping.phase = None
 
     def get_state(self) -> Mapping[str, Any]:
         """What a checkpoint keeps of this object's attributes. Random generators and positions are kept besides, always.
 
         Returns:
-            A mapping of plain values, arrays, estimators, and what `state_dict` methods give.
+            A mapping of plain values, arrays, estimators, and the insides of objects; it shares nothing with what is there now.
         """
-        state, _ = capture.split(self._attributes(), self.inputs)
-        for path, kind in self._find_built(state).items():
-            if self._built is not None and self._built.get(path) is not kind:
-                raise CaptureError(
-                    f"self.{path} is a {kind.__name__} that setup() did not build, so a resumed run would not have it. Build it in "
-                    f"setup(), name the attribute in `inputs` if it can be made again, or give the experiment get_state() and restore()."
-                )
-        return {name: capture.capture(value, (id(self),)) for name, value in state.items()}
+        encoder = Encoder(capture.find_writer)
+        nodes = self._write_attributes(encoder)
+        state: Mapping[str, Any] = codec.copy_of({"experiment": nodes}, encoder)["experiment"]
+        return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put back what `get_state` gave, in place where an attribute was built by `setup`.
@@ -145,17 +193,38 @@ class Experiment:
         Raises:
             CheckpointMismatch: it does not fit what `setup` built.
         """
-        attributes = self._attributes()
-        for name, saved in state.items():
-            setattr(self, name, capture.restore(attributes.get(name), saved, name))
+        restorer = Restorer()
+        restorer.bind(state, self)
+        restorer.attributes(vars(self), state, "self")
+
+    @final
+    def write_state(self, encoder: Encoder) -> Any:
+        """Write what `get_state` gives into an encoder. The framework calls it; nothing is copied that need not be.
+
+        Args:
+            encoder: where to.
+
+        Returns:
+            Its JSON.
+        """
+        if type(self).get_state is Experiment.get_state:
+            return self._write_attributes(encoder)
+        state = self.get_state()
+        if not isinstance(state, Mapping):
+            raise ExperimentError(f"get_state() returned {state!r:.60}; it returns a mapping of what restore() is to put back")
+        return encoder.encode(dict(state), "experiment")
+
+    def _write_attributes(self, encoder: Encoder) -> dict[str, Any]:
+        attributes = self.attributes()
+        nodes, inputs = capture.write(encoder, attributes, self.inputs, "experiment", self)
+        if self.context is not None:
+            capture.check(encoder, inputs, attributes, self._survey, self.inputs)
+        return nodes
 
     def save_state(self) -> None:
-        """Commit the present state; at the end of a run, or when nothing was completed since the last commit, there is nothing to do."""
+        """Commit the present state, unless nothing was completed since the last commit. In an epoch it is done when the step is over."""
         if self.context is not None:
-            state = self.get_state()
-            if not isinstance(state, Mapping):
-                raise ExperimentError(f"get_state() returned {state!r:.60}; it returns a mapping of what restore() is to put back")
-            self.context.commit(state)
+            self._saving().commit()
 
     def load_state(self) -> bool:
         """Put back the state of the commit that this attempt continues from.
@@ -180,6 +249,12 @@ class Experiment:
         return 0 if self.context is None else self.context.step
 
     @property
+    @final
+    def completes_group(self) -> bool:
+        """Whether the present batch is the last of its group in `steps(loader, accumulate=n)`: the one to update the weights after."""
+        return self._steps_of().completes_group
+
+    @property
     def device(self) -> Any:
         """Where to put the model: torch's device that `config.device` names, or its name when torch is not in use.
 
@@ -199,16 +274,19 @@ class Experiment:
         self._device = value
 
     @final
-    def steps(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+    def steps(self, loader: Iterable[Batch], accumulate: int = 1) -> Iterator[Batch]:
         """Walk over a loader's batches; each counts as one step of the run.
 
         Args:
             loader: a DataLoader, an array, a range, anything that can be iterated.
+            accumulate: how many batches make one update of the weights. Checkpoints between batches are made after a whole group only;
+                `self.completes_group` says in which batch to update.
 
         Returns:
             An iterator over its batches.
         """
-        return self._running("steps").steps(loader)
+        frame = inspect.currentframe()
+        return self._steps_of().steps(loader, accumulate, None if frame is None else frame.f_back)
 
     @final
     def mean(self, key: str, value: Any, weight: float = 1.0) -> None:
@@ -264,24 +342,52 @@ class Experiment:
             )
         return self.context
 
-    def _attributes(self) -> dict[str, Any]:
+    def _saving(self) -> Saves:
+        self._running("save_state")
+        assert self._saves is not None
+        return self._saves
+
+    def _steps_of(self) -> Stepping:
+        self._running("steps")
+        assert self._stepping is not None
+        return self._stepping
+
+    @final
+    def attributes(self) -> dict[str, Any]:
+        """The attributes that are the user's, by name."""
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
-    def _find_built(self, attributes: Mapping[str, Any]) -> dict[str, type]:
-        found: dict[str, type] = {}
-        for name, value in attributes.items():
-            found |= capture.built(value, name, (id(self),))
-        return found
+    @property
+    @final
+    def fixed(self) -> Mapping[str, tuple[str, bytes]]:
+        """Large arrays as `setup` made them; those that do not change are not written again and again."""
+        return self._survey.fixed
 
+    @final
+    def begin(self, context: RunContext) -> None:
+        """Open a run. The framework calls it.
+
+        Args:
+            context: the run.
+        """
+        self.context = context
+        self._saves = Saves(context, self, self.logger)
+        self._stepping = Stepping(context, self._saves, self, self.logger)
+
+    @final
+    def end(self) -> None:
+        """Close the run. The framework calls it."""
+        self.context = self._saves = self._stepping = None
+
+    @final
     def end_setup(self) -> list[str]:
         """Note what `setup` built. The framework calls it.
 
         Returns:
             Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt.
         """
-        attributes = self._attributes()
-        self._built = self._find_built(attributes)
-        return capture.split(attributes, self.inputs)[1]
+        self._survey = capture.survey(self.attributes(), self.inputs, "experiment", self)
+        return list(self._survey.inputs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Bind an attribute, unless its name is taken.

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sized
 from hashlib import sha256
 from typing import Any
 
-from kladml.checkpoint import codec
+from kladml.checkpoint import capture, codec
+from kladml.checkpoint.codec import Encoder
 from kladml.config import ExperimentConfig
 from kladml.errors import CaptureError, ExperimentError
 from kladml.experiment import Experiment
@@ -59,7 +60,7 @@ class ModelExperiment(Experiment):
     def save_state(self) -> None:
         """Commit the trained model. One that no checkpoint can hold is not committed: a run that is cut off now trains it again."""
         try:
-            if "model" in self.get_state():
+            if "model" in self.write_state(Encoder(capture.find_writer)):
                 super().save_state()
         except CaptureError as error:
             self.logger.warning("the trained model is not committed: %s", error)
@@ -119,9 +120,7 @@ def _source(model_class: type[Any]) -> str:
 
 def _data_digest(data: Any) -> str:
     if codec.supports(data):
-        encoder = codec.Encoder()
-        encoder.encode(data, "data")
-        return json.dumps(encoder.leaves, sort_keys=True)
+        return codec.digest(data)
     return f"{type(data).__qualname__} of length {len(data) if isinstance(data, Sized) else 'unknown'}"
 
 

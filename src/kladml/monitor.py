@@ -103,6 +103,14 @@ class Means:
         old = self._sums.get(key)
         self._sums[key] = (term, share) if old is None else (old[0] + term, old[1] + share)
 
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint in the middle of an epoch keeps: sum and weight by key."""
+        return dict(self._sums)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `get_state` gave."""
+        self._sums = {key: tuple(pair) for key, pair in state.items()}
+
     def take(self) -> dict[str, float]:
         """The means, in the order in which the keys first came; starts again without values."""
         sums, self._sums = self._sums, {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kladml import ledger, logs, outputs, plan, registry
-from kladml.checkpoint import capture, rng
+from kladml.checkpoint import rng
 from kladml.context import RunContext
 from kladml.errors import ExperimentError, KladMLError, RunRefused
 from kladml.forks import close_in_children
@@ -53,18 +53,20 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
         outputs.put_failure_on_record(error, directory, experiment.logger)
         raise
     close_in_children(context)
-    experiment.context = context
+    experiment.begin(context)
     try:
         _work_in_stack(experiment, context)
         context.record("end", {"status": "FINISHED"})
         context.sync()
         outputs.save_result(context, "FINISHED")
+        context.commits.clear()
         experiment.logger.info("finished after %.1f s: %s", time.monotonic() - started, directory.path)
     except BaseException as error:
         _put_on_record(error, context, experiment.logger, stop)
         raise
     finally:
-        experiment.context = None
+        context.commits.wait()
+        experiment.end()
         context.close()
 
 
@@ -94,21 +96,50 @@ def _work(experiment: Experiment, context: RunContext) -> None:
     inputs = experiment.end_setup()
     if inputs:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
-    unkept = [name for name in inputs if name not in experiment.inputs and capture.may_change(vars(experiment)[name])]
-    if config.checkpoint.every_steps is not None:
-        logger.warning("checkpoint.every_steps is not used yet: commits are made at the ends of epochs")
-    if context.saved is not None:
-        experiment.load_state()
-        rng.restore(context.saved["rng"])
-        progress = context.progress
-        logger.info("continues from commit %d: %d epochs, %d steps done", context.commit_number, progress.epoch, progress.step)
-        if unkept:
-            context.mark_inexact(f"resumed: what {', '.join(unkept)} held beside what setup() builds was not kept")
-    context.saved = None
+    _continue(experiment, context)
     experiment.run()
     experiment.save_state()
+    context.commits.finish()
     if outputs.export(experiment, "model_last") is None:
         logger.info("no model file was written: self.model is not set, or its library has no format for it")
+
+
+def _continue(experiment: Experiment, context: RunContext) -> None:
+    """Put back what the run continues from: the newest commit, or what the epoch began with in whose middle that one is."""
+    state = context.saved
+    if "torch" in sys.modules:
+        importlib.import_module("kladml.integrations.torch_state").watch_steps(keep_all=not _zeroes_gradients(type(experiment)))
+    if state is None:
+        return
+    position, progress = state["loop"]["position"], context.progress
+    where = f"{progress.epoch} epochs, {progress.step} steps done"
+    experiment.logger.info("continues from commit %d: %s", context.commit_number, where)
+    if position is None or "trained" in position:
+        experiment.load_state()
+    else:
+        state = context.begun
+        experiment.logger.info("epoch %d runs again up to batch %d, without recording", progress.epoch + 1, position["done"])
+        if state is not None:
+            experiment.restore(state["experiment"])
+    if state is not None:
+        rng.restore(state["rng"])
+        for path in rng.put_back(rng.find(experiment.attributes()), state["rng"]["own"]):
+            context.mark_inexact(f"resumed: the generator {path} is not there any more")
+    if position is None:
+        context.saved = None
+    context.begun = None
+
+
+def _zeroes_gradients(kind: type) -> bool:
+    """Whether gradients are set to zero between updates. Where that cannot be seen, none is taken to be worthless."""
+    try:
+        modules = [
+            sys.modules[base.__module__] for base in kind.__mro__ if not base.__module__.startswith("kladml.") and base is not object
+        ]
+        source = "".join(inspect.getsource(module) for module in modules)
+    except (OSError, TypeError, KeyError):
+        return False
+    return "zero_grad" in source or ".grad" in source
 
 
 def prepare(seed: int, deterministic: str | bool) -> None:
@@ -128,6 +159,7 @@ def prepare(seed: int, deterministic: str | bool) -> None:
 def _put_on_record(error: BaseException, context: RunContext, logger: logging.Logger, stop: StopRequest) -> None:
     """Say how the attempt ended. Never saves state: the last commit is the last good one. A disk that is full must not hide the error."""
     # In a process where a second signal kills, no signal becomes a KeyboardInterrupt: the experiment raised it.
+    context.commits.wait()
     killed = isinstance(error, Stopped) or (isinstance(error, KeyboardInterrupt) and stop.second != "die")
     status: Status = "KILLED" if killed else "FAILED"
     if killed:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kladml import Experiment, ExperimentConfig, RunResult, journal
+from kladml.checkpoint.store import CheckpointStore
 from kladml.errors import CaptureError, ConfigError, ExperimentError, RunRefused
 from kladml.rundir import RunDirectory
 
@@ -184,10 +185,10 @@ def test_steps_count_inside_and_outside() -> None:
             seen.append(self.step)
             for _ in self.steps([1]):
                 seen += [self.step]
-            assert seen == ([0, 1, 2, 1, 2] if epoch == 1 else [2, 3, 4, 3, 4])
+            assert seen == ([0, 1, 2, 2, 3] if epoch == 1 else [3, 4, 5, 5, 6]), "a step that was broken off counts, since it did something"
 
-    assert run(Counts).steps == 4
-    assert points("at") == [(1, 1, 1.0), (1, 2, 2.0), (2, 3, 3.0), (2, 4, 4.0)]
+    assert run(Counts).steps == 6
+    assert points("at") == [(1, 1, 1.0), (1, 2, 2.0), (2, 4, 4.0), (2, 5, 5.0)]
     assert points("own")[0] == (1, 100, 1.0)
 
 
@@ -214,23 +215,26 @@ def test_a_loader_without_a_length_is_walked() -> None:
     assert run(Streams, 1).metrics == {"sum": 3.0}
 
 
-def test_a_save_in_the_middle_of_an_epoch_is_no_commit(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_in_the_middle_of_an_epoch_is_a_commit_when_the_step_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     class Eager(Walk):
         def train_epoch(self, epoch):
             for number in self.steps(range(3)):
                 self.total += number
-                self.save_state()
-            if epoch == self.fails_at:
-                raise RuntimeError("struck")
+                self.log_metric("total", self.total)
+                if self.step == 4:
+                    self.save_state()
+                if self.step == 6 and epoch == self.fails_at:
+                    raise RuntimeError("struck")
 
     monkeypatch.setattr(Eager, "fails_at", 2)
-    with caplog.at_level(logging.WARNING), pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):
         run(Eager)
-    assert "not saved in the middle of epoch 2" in caplog.text
+    assert CheckpointStore(Path("results/a/checkpoints")).read(2).info["progress"] == {"epoch": 1, "step": 4}
     monkeypatch.setattr(Eager, "fails_at", None)
     experiment = Eager(ExperimentConfig("a", "any", hyperparams={"epochs": 2}))
     assert experiment.run().steps == 6
     assert experiment.total == 6
+    assert points("total") == [(1, 1, 0.0), (1, 2, 1.0), (1, 3, 3.0), (2, 4, 3.0), (2, 5, 4.0), (2, 6, 6.0)]
 
 
 def test_the_best_epoch_is_exported_and_patience_ends_the_run() -> None:

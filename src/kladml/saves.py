@@ -1,0 +1,234 @@
+"""When the state of a run is committed, and what a commit holds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kladml.checkpoint import capture, rng
+from kladml.checkpoint.codec import Encoder, Snapshot
+from kladml.checkpoint.store import ChangedArray
+from kladml.commits import Moment
+from kladml.records import Progress
+
+if TYPE_CHECKING:
+    import logging
+
+    from kladml.context import RunContext
+
+_LOOK_EVERY_S = 0.1
+
+
+class Subject(Protocol):
+    """What is saved and put back: an experiment."""
+
+    @property
+    def fixed(self) -> Mapping[str, tuple[str, bytes]]:
+        """Large arrays as `setup` made them."""
+
+    def write_state(self, encoder: Encoder) -> Any:
+        """Write the state of the attributes, and give its JSON."""
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Put the state of the attributes back."""
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes by name."""
+
+
+class Saves:
+    """Decides when to commit and has it done.
+
+    Attributes:
+        asked: whether the experiment asked for a commit at the next opportunity.
+    """
+
+    def __init__(self, context: RunContext, subject: Subject, logger: logging.Logger) -> None:
+        """Nothing was saved yet by this attempt.
+
+        Args:
+            context: the open run.
+            subject: what is saved.
+            logger: where to say why something is not saved.
+        """
+        self.asked = False
+        self._context, self._subject, self._logger = context, subject, logger
+        self._commits = context.commits
+        self._every_steps = context.config.checkpoint.every_steps
+        self._next_step = self._step_after(context.progress.step)
+        self._next_look = 0.0
+        self._start: int | None = None
+        self._ended: tuple[Progress, int] | None = None
+        self._best = False
+        if context.saved is not None and self._commits.start is None:
+            self._ended = (context.progress, self._commits.number)
+
+    def begin_epoch(self, start: int | None = None) -> None:
+        """An epoch begins; commits in its middle build on the state that it begins with.
+
+        Args:
+            start: the commit that holds this state, when the epoch was begun by an earlier attempt.
+        """
+        progress = self._context.progress
+        if start is not None:
+            self._start = start
+        elif progress.epoch == 0:
+            self._start = 0
+        elif self._ended is not None and self._ended[0] == progress:
+            self._start = self._ended[1]
+        else:
+            self._start = None
+            self._commits.hold(self._take(None, apart=True), self._moment(None))
+
+    def end_epoch(self, *, best: bool) -> bool:
+        """An epoch has ended.
+
+        Args:
+            best: whether it is the best so far.
+
+        Returns:
+            Whether its end is to be committed.
+        """
+        self._best = best
+        self._commits.forget()
+        context = self._context
+        wanted = context.is_over or self.asked or context.stop_asked or self._next_step <= context.progress.step
+        return wanted or self._commits.is_due(context.progress.epoch, best=best)
+
+    def is_pause_due(self) -> bool:
+        """Between two steps: whether there is anything to do but to go on. Cheap."""
+        context = self._context
+        return context.stop_asked or self.asked or context.progress_step >= self._next_step or time.monotonic() >= self._next_look
+
+    def wants_commit(self) -> bool:
+        """At a pause: whether a commit should be made here."""
+        self._next_look = min(time.monotonic() + _LOOK_EVERY_S, self._commits.next_time)
+        self._context.beat_if_due()
+        self._take_note()
+        context = self._context
+        return context.stop_asked or self.asked or context.progress_step >= self._next_step or self._commits.overdue
+
+    def commit(self) -> None:
+        """Make the present state durable, unless nothing was completed since the last commit. In an epoch, the next pause does it.
+
+        At the end of the run, and when it is to stop, this waits until the state is on disk; else it goes on while a thread writes.
+
+        Raises:
+            CaptureError: a value cannot be kept.
+            OSError: the disk refused, and there is no later opportunity; the last commit is untouched.
+        """
+        context = self._context
+        if context.epoch > context.progress.epoch:
+            self.asked = True
+            return
+        self.asked = False
+        self._commits.wait()
+        self._take_note()
+        if not (self._ended is not None and self._ended[0] == context.progress and self._commits.number >= self._ended[1]):
+            self._put(self._take(None), None)
+        if context.is_over or context.stop_asked:
+            self._settle(None)
+
+    def take(self, position: Mapping[str, Any]) -> Snapshot:
+        """The state in the middle of an epoch, to be committed by `put` or dropped.
+
+        Args:
+            position: where in the epoch it is.
+        """
+        return self._take(position)
+
+    def put(self, snapshot: Snapshot, position: Mapping[str, Any]) -> None:
+        """Begin to make a state in the middle of an epoch durable; wait for it when the run is to stop.
+
+        Args:
+            snapshot: the state.
+            position: where in the epoch it is.
+        """
+        self.asked = False
+        start = self._start_number()
+        if start is None:
+            self._next_step = self._step_after(self._context.progress.step)
+            self._logger.warning("not saved in the middle of the epoch, since what it began with could not be saved")
+            return
+        self._put(snapshot, start)
+        if self._context.stop_asked:
+            self._settle(position)
+
+    def close(self) -> None:
+        """Wait for what is being written. A run that ends badly keeps what was begun to be committed."""
+        self._commits.wait()
+        self._take_note()
+
+    def _take(self, position: Mapping[str, Any] | None, *, apart: bool = False) -> Snapshot:
+        number = self._commits.next_number()
+        fixed = {path: seen for path, seen in self._subject.fixed.items() if path not in self._commits.written}
+        encoder = Encoder(capture.find_writer, fixed)
+        best = number if self._best and position is None else self._commits.best
+        loop = {**self._context.get_state(), "best_commit": best, "position": position}
+        generators = {**rng.capture(), "own": rng.states_of(rng.find(self._subject.attributes()))}
+        structure = {
+            "experiment": self._subject.write_state(encoder),
+            "rng": encoder.encode(generators, "rng"),
+            "loop": encoder.encode(loop, "loop"),
+        }
+        return self._commits.snapshot(encoder, structure, apart=apart)
+
+    def _put(self, snapshot: Snapshot, start: int | None) -> None:
+        context = self._context
+        self._next_step = self._step_after(context.progress.step)
+        number = self._commits.put(snapshot, self._moment(start))
+        if start is None:
+            self._ended, self._best = (context.progress, number), False
+
+    def _moment(self, start: int | None) -> Moment:
+        context = self._context
+        return Moment(
+            owner={"run_id": context.run_id, "attempt": context.attempt},
+            progress=context.progress,
+            position=context.journal_position,
+            sync=context.sync,
+            start=start,
+            best=start is None and self._best,
+        )
+
+    def _settle(self, position: Mapping[str, Any] | None) -> None:
+        """Wait for the disk. An array that changed without looking so is written with all others in a second try.
+
+        Raises:
+            OSError: the disk refused, and there is no later opportunity.
+        """
+        start = self._start if position is not None else None
+        error = self._commits.wait()
+        if isinstance(error, ChangedArray):
+            self._put(self._take(position), start)
+            error = self._commits.wait()
+        self._take_note()
+        if error is not None and self._context.is_over:
+            raise error
+
+    def _start_number(self) -> int | None:
+        """The commit that the present epoch began with; 0 for what `setup` gave; None when it could not be written."""
+        self._commits.wait()
+        self._take_note()
+        held = self._commits.put_held()
+        if held is not None:
+            self._start = held
+        if self._start and not self._commits.has(self._start):
+            self._start = None
+        return self._start
+
+    def _step_after(self, step: int) -> float:
+        return math.inf if self._every_steps is None else (step // self._every_steps + 1) * self._every_steps
+
+    def _take_note(self) -> None:
+        """Put on record which commits became durable since the last look."""
+        self._commits.poll()
+        completed, self._commits.completed = self._commits.completed, []
+        for commit in completed:
+            progress = commit.info["progress"]
+            self._context.record("commit", {"number": commit.number})
+            self._logger.debug("commit %d: epoch %d, step %d", commit.number, progress["epoch"], progress["step"])
+        if self._commits.changed:
+            self._commits.changed, self.asked = False, True

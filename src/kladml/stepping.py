@@ -1,0 +1,269 @@
+"""The walks over batches of one epoch: counting steps, pausing between two of them to commit, and finding back to the batch at which an
+interrupted run continues.
+
+A run that was interrupted within an epoch runs `train_epoch` again from its first line, in the state that the epoch began with and with
+recording off. Walks that were completed give nothing; at the interrupted one the saved state is put back in place, recording is on again,
+and the batches that are left follow.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+from kladml import carried, libraries
+from kladml.checkpoint import rng
+from kladml.errors import CheckpointMismatch, ExperimentError
+from kladml.project import is_foreign
+from kladml.walks import Walk, open_walk
+
+if TYPE_CHECKING:
+    import logging
+
+    from kladml.checkpoint.codec import Snapshot
+    from kladml.context import RunContext
+    from kladml.saves import Saves, Subject
+
+Phase = Literal["train", "evaluate"]
+
+
+@dataclass(slots=True)
+class _Loop:
+    """One walk over a loader."""
+
+    loader: Any
+    accumulate: int
+    index: int
+    carried: bool
+    may_end: bool
+    done: int = 0
+    seed: int = 0
+    entry: dict[str, Any] = field(default_factory=dict)
+    waiting: tuple[Snapshot, dict[str, Any]] | None = None
+
+
+class Stepping:
+    """All walks of a run.
+
+    Attributes:
+        phase: `train` or `evaluate` in an epoch of the framework's own loop; None elsewhere.
+    """
+
+    def __init__(self, context: RunContext, saves: Saves, subject: Subject, logger: logging.Logger) -> None:
+        """No walk has begun.
+
+        Args:
+            context: the open run.
+            saves: makes the commits.
+            subject: what is restored.
+            logger: where to say what cannot be done.
+        """
+        self.phase: Phase | None = None
+        self._context, self._saves, self._subject, self._logger = context, saves, subject, logger
+        self._count = 0
+        self._pending: Any = None
+        self._first: list[tuple[FrameType, int]] = []
+        self._told: set[object] = set()
+        self._loop: _Loop | None = None
+        self._batches: int | None = None
+
+    def begin_epoch(self, pending: Any = None) -> None:
+        """The training of an epoch begins.
+
+        Args:
+            pending: the state in its middle at which it is to be continued, or None.
+        """
+        self.phase, self._count, self._pending = "train", 0, pending
+        if pending is not None:
+            self._context.rewind(pending["loop"]["position"]["begun"])
+
+    def end_training(self) -> None:
+        """The training of an epoch has ended.
+
+        Raises:
+            CheckpointMismatch: the walk in which the run was interrupted was not reached again.
+        """
+        self.phase = None
+        self._first.clear()
+        if self._pending is not None:
+            position = self._pending["loop"]["position"]
+            raise CheckpointMismatch(
+                f"the run was interrupted in loop {position['loop'] + 1} over steps of epoch {self._context.epoch}, after batch "
+                f"{position['done']}, but train_epoch() did not reach that loop again. Does it depend on something outside the experiment? "
+                "Undo the change, or start the experiment anew (kladml run --restart NAME)."
+            )
+
+    @property
+    def completes_group(self) -> bool:
+        """Whether the batch under way is the last one of its group of `accumulate`; the last batch of a walk always is."""
+        loop = self._loop
+        return loop is None or (loop.done + 1) % loop.accumulate == 0 or loop.done + 1 == self._batches
+
+    def steps(self, loader: Iterable[Any], accumulate: int, frame: FrameType | None) -> Iterator[Any]:
+        """Walk over batches; each is one step.
+
+        Args:
+            loader: anything that can be iterated.
+            accumulate: commits are made after every so many batches only.
+            frame: whose locals the loop may carry.
+
+        Raises:
+            ExperimentError: `accumulate` is no positive number.
+        """
+        if type(accumulate) is not int or accumulate < 1:
+            raise ExperimentError(f"steps(accumulate={accumulate!r}): a number of batches was expected, 1 or more")
+        verdicts = self._judge(frame) if self.phase == "train" else []
+        loop = _Loop(
+            loader=loader,
+            accumulate=accumulate,
+            index=self._count,
+            carried=any(verdict.carried for verdict in verdicts),
+            may_end=not any(verdict.reads_after for verdict in verdicts),
+        )
+        self._count += 1
+        return self._walk(loop)
+
+    def _walk(self, loop: _Loop) -> Iterator[Any]:
+        context, saves = self._context, self._saves
+        if context.inside:
+            raise ExperimentError("steps() was called inside a step: one loop over steps at a time. Walk inner data with a plain for loop.")
+        walk = open_walk(loop.loader)
+        iterator = self._begin(loop, walk)
+        if iterator is None:
+            return
+        context.begin_loop(walk.length, loop.done)
+        self._loop, self._batches = loop, walk.length
+        begin_batch = libraries.integration("torch_state").begin_batch if "torch" in sys.modules else _nothing
+        try:
+            for batch in iterator:
+                if loop.waiting is not None:
+                    self._commit_waiting(loop)
+                context.inside = True
+                begin_batch()
+                yield batch
+                context.end_step()
+                loop.done += 1
+                if saves.is_pause_due():
+                    self._pause(loop, walk)
+            self._end(loop, walk)
+        except GeneratorExit:
+            if context.inside:
+                context.end_step()
+            raise
+        finally:
+            context.inside = False
+            self._loop = None
+            walk.close()
+
+    def _begin(self, loop: _Loop, walk: Walk) -> Iterator[Any] | None:
+        """The batches to walk over; None when the walk was over before the run was interrupted."""
+        if self._pending is None:
+            loop.seed = rng.draw()
+            loop.entry = rng.states_of(self._generators(loop))
+            return walk.begin(loop.seed)
+        position = self._pending["loop"]["position"]
+        if loop.index < position["loop"]:
+            return None
+        loop.seed, loop.done, loop.entry = position["seed"], position["done"], position["entry"]
+        lost = rng.put_back(self._generators(loop), loop.entry)
+        iterator = None if position["ended"] else walk.begin(loop.seed, loop.done, position["walk"])
+        self._find_back(loop, position, lost)
+        if walk.replayed and iterator is not None:
+            self._logger.info("the %d batches before were produced again, since %s cannot begin in its middle", loop.done, _kind(loop))
+        if not walk.faithful:
+            self._context.mark_inexact(f"resumed: {_kind(loop)} did not give the same batches again")
+        return iterator
+
+    def _find_back(self, loop: _Loop, position: dict[str, Any], lost: list[str]) -> None:
+        """Put back the state of the interrupted moment: attributes, generators, counters."""
+        state, self._pending = self._pending, None
+        self._subject.restore(state["experiment"])
+        rng.restore(state["rng"])
+        lost += rng.put_back(self._generators(loop), position["now"])
+        for path in dict.fromkeys(lost):
+            self._context.mark_inexact(f"resumed: the generator {path} is not there any more")
+        self._context.go_on(state["loop"])
+
+    def _generators(self, loop: _Loop) -> dict[str, Any]:
+        return rng.find({**self._subject.attributes(), "steps()": loop.loader})
+
+    def _pause(self, loop: _Loop, walk: Walk) -> None:
+        """Between two steps, with something to do."""
+        context, saves = self._context, self._saves
+        if not saves.wants_commit() or self.phase == "evaluate":
+            return
+        if self.phase is None or loop.carried:
+            context.leave_if_asked()
+            return
+        if loop.done % loop.accumulate or loop.done == walk.length:
+            return
+        position = self._position(loop, walk, ended=False)
+        snapshot = saves.take(position)
+        if walk.length is None:  # whether a batch follows shows when it is asked for; the state is that of before
+            loop.waiting = (snapshot, position)
+            return
+        saves.put(snapshot, position)
+        context.leave_if_asked()
+
+    def _commit_waiting(self, loop: _Loop) -> None:
+        waiting, loop.waiting = loop.waiting, None
+        if waiting is not None:
+            self._saves.put(*waiting)
+            self._context.leave_if_asked()
+
+    def _end(self, loop: _Loop, walk: Walk) -> None:
+        """After the last batch: a run that is to stop does so here, when nothing of the batch is needed after the loop."""
+        context = self._context
+        loop.waiting = None
+        if self.phase is None:
+            context.leave_if_asked()
+        elif self.phase == "train" and context.stop_asked and loop.may_end and not loop.carried:
+            position = self._position(loop, walk, ended=True)
+            self._saves.put(self._saves.take(position), position)
+            context.leave_if_asked()
+
+    def _position(self, loop: _Loop, walk: Walk, *, ended: bool) -> dict[str, Any]:
+        return {
+            "loop": loop.index,
+            "done": loop.done,
+            "begun": self._context.step_begun,
+            "seed": loop.seed,
+            "ended": ended,
+            "entry": loop.entry,
+            "now": rng.states_of(self._generators(loop)),
+            "walk": None if ended else walk.position(),
+        }
+
+    def _judge(self, frame: FrameType | None) -> list[carried.Verdict]:
+        """What the source of the functions that lead to a loop says about their local variables."""
+        chain = []
+        while frame is not None and frame.f_globals.get("__name__") != "kladml.experiment":
+            if not is_foreign(frame.f_code.co_filename):
+                chain.append(frame)
+            frame = frame.f_back
+        known = [(one, line) for one, line in self._first if any(one is here for here in chain)]
+        lines = {id(one): line for one, line in known}
+        inner = chain[:1] if self._count == 0 else chain
+        verdicts = [carried.judge(one.f_code, one.f_lineno, lines.get(id(one))) for one in inner]
+        self._first = known + [(one, one.f_lineno) for one in chain if id(one) not in lines]
+        for verdict in verdicts:
+            self._tell(verdict)
+        return verdicts
+
+    def _tell(self, verdict: carried.Verdict) -> None:
+        for one in verdict.carried:
+            if one not in self._told:
+                self._told.add(one)
+                self._logger.warning("no checkpoints between the batches of this loop, at the ends of epochs only: %s", one)
+
+
+def _kind(loop: _Loop) -> str:
+    kind = type(loop.loader)
+    return f"a {kind.__module__}.{kind.__qualname__}"
+
+
+def _nothing() -> None:
+    """Nothing to note."""
