@@ -16,10 +16,10 @@ from support import SOURCE
 LAYERS = (
     ("words", "errors records"),
     ("contracts", "interfaces"),
-    ("mechanisms", "artifacts carried checkpoint config dataflow durable forks heartbeat journal libraries logs monitor processes project registry"),
-    ("mechanisms", "rundir settings tail tracebacks walks"),
+    ("mechanisms", "artifacts carried checkpoint config dataflow durable forks heartbeat journal libraries logs monitor processes project"),
+    ("mechanisms", "imports registry rundir settings surroundings tail tracebacks walks"),
     ("leaves", "backends integrations testing"),
-    ("domain", "attempt catalog commits context experiment ledger model outputs plan saves session stepping"),
+    ("domain", "attempt catalog cleanup commits context experiment exports ledger loading model outputs plan saves session stepping"),
     ("order", "delivery events runner suite supervisor"),
     ("doors", "cli __main__"),
 )

@@ -56,6 +56,7 @@ NAMES = [
     "TransientStorageError",
     "YamlConfig",
     "__version__",
+    "load",
     "register",
 ]
 

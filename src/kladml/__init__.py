@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from kladml.interfaces import PublisherInterface as PublisherInterface
     from kladml.interfaces import StorageInterface as StorageInterface
     from kladml.interfaces import TrackerInterface as TrackerInterface
+    from kladml.loading import load as load
     from kladml.logs import Logger as Logger
     from kladml.records import Best as Best
     from kladml.records import Fault as Fault
@@ -89,6 +90,7 @@ _HOMES = {
     "PublisherInterface": "kladml.interfaces",
     "StorageInterface": "kladml.interfaces",
     "TrackerInterface": "kladml.interfaces",
+    "load": "kladml.loading",
     "Logger": "kladml.logs",
     "Best": "kladml.records",
     "Fault": "kladml.records",

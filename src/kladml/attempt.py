@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kladml import durable, ledger, logs, outputs, session
+from kladml import durable, imports, ledger, libraries, logs, outputs, session, surroundings
 from kladml.catalog import load_class
 from kladml.config import ExperimentConfig
 from kladml.errors import KladMLError
@@ -65,6 +65,8 @@ def main(arguments: Sequence[str]) -> int:
 def _run(directory: RunDirectory, run: dict[str, Any], stop: StopRequest) -> int:
     try:
         config = ExperimentConfig(**directory.read_config()["config"])
+        surroundings.preload(imports.libraries_of((Path(run["root"]) / run["experiments"]).parent, run["module"], libraries.ARRAYS))
+        session.prepare(config.seed, config.deterministic)
         kind = load_class(Path(run["root"]), run["experiments"], run["module"], config.model_type)
     except (Exception, SystemExit) as error:
         outputs.put_failure_on_record(error, directory, Logger.get(directory.name))

@@ -177,6 +177,60 @@ def move(source: Path, target: Path) -> None:
         sync_directory(source.parent)
 
 
+def place(source: Path, target: Path) -> None:
+    """Put something that others wrote under its final name, durably, replacing what is there.
+
+    A file is replaced at one moment. A directory that is there goes before the new one comes.
+
+    Args:
+        source: a file or directory, in a directory that is thrown away when this fails.
+        target: its name on the same file system; its directory must exist.
+
+    Raises:
+        OSError: the old one is untouched, unless it is a directory.
+    """
+    _sync_all(source)
+    if source.is_dir() or (target.is_dir() and not target.is_symlink()):
+        remove(target)
+    os.replace(source, target)
+    sync_directory(target.parent)
+
+
+@contextmanager
+def temporary_directory(parent: Path) -> Iterator[Path]:
+    """A directory to make something in that `place` then puts under its name. It goes when the block ends, or by the next sweep.
+
+    Args:
+        parent: an existing directory on the same file system.
+    """
+    path = _temporary_name(parent / "making")
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync_all(path: Path) -> None:
+    """Make a file, or a directory with all that is in it, survive a power cut."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _sync_file(Path(folder, name))
+        sync_directory(Path(folder))
+    if not path.is_dir():
+        _sync_file(path)
+
+
+def _sync_file(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: Path) -> None:
     """Remove a file or a directory with all that is in it; an absent one is fine.
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
-from kladml import outputs, session
+from kladml import exports, outputs, session
 from kladml.checkpoint import capture, codec
 from kladml.checkpoint.codec import Encoder
 from kladml.checkpoint.restore import Restorer
@@ -45,6 +45,7 @@ _TAKEN = frozenset(
         "setup",
         "train_epoch",
         "evaluate",
+        "export_model",
     }
 )
 """Names that users might give to attributes, but that are methods here."""
@@ -142,7 +143,7 @@ class Experiment:
             raise ExperimentError(f"metric {twice[0]!r} came from train_epoch() and, with its prefix, from evaluate(); rename one")
         best = context.end_epoch({**trained, **evaluated})
         if best:
-            outputs.export(self, "model_best")
+            exports.export_best(self)
         if self._saving().end_epoch(best=best):
             self.save_state()
         context.leave_if_asked()
@@ -172,6 +173,20 @@ class Experiment:
             return prefixed(to_mapping(self.evaluate(), "evaluate()"))
         finally:
             stepping.phase = None
+
+    def export_model(self, path: Path) -> Path | None:
+        """Write the model as a file for people. Called at the end of the run and after every best epoch; may be overridden.
+
+        The default writes `self.model`: a torch module's weights as `.pth`, a scikit-learn estimator as `.skops`, a NumPy array as `.npy`,
+        a mapping of arrays or tensors as `.safetensors`. What is written is moved to its place when it is complete.
+
+        Args:
+            path: the file or folder to write, without its suffix; its last part is `model_last` or `model_best`.
+
+        Returns:
+            What was written; None for nothing.
+        """
+        return exports.write_model(vars(self).get("model"), path)
 
     def get_state(self) -> Mapping[str, Any]:
         """What a checkpoint keeps of this object's attributes. Random generators and positions are kept besides, always.

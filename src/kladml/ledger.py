@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kladml import durable, rundir
+from kladml import durable, rundir, surroundings
 from kladml.checkpoint.store import CheckpointStore
 from kladml.durable import DirectoryLock
 from kladml.errors import CheckpointError, KladMLError, RunHeld
@@ -76,6 +76,7 @@ def open_attempt(directory: RunDirectory, config: ExperimentConfig, place: Place
 
 def _open_attempt(directory: RunDirectory, config: ExperimentConfig, place: Place, identity: str | None) -> Launch:
     run = directory.read_run() if directory.exists() else _new_run(directory)
+    run.setdefault("surroundings", surroundings.of_first_attempt(config.seed, config.deterministic))
     digest = identity if identity is not None else config.digest()
     durable.write_json(directory.config, {"format": FORMAT, "digest": digest, "config": config.to_dict()})
     attempt = len(run["attempts"]) + 1
@@ -174,6 +175,12 @@ def note_tracker(directory: RunDirectory, tracker: str, run_id: str) -> None:
     with _writing:
         run = directory.read_run()
         durable.write_json(directory.run, run | {"trackers": {**run["trackers"], tracker: run_id}})
+
+
+def note_removed_checkpoints(directory: RunDirectory) -> None:
+    """Record that the commits of a finished run are removed, and when. The caller owns the directory."""
+    with _writing:
+        durable.write_json(directory.run, directory.read_run() | {"checkpoints_removed": rundir.now()})
 
 
 def set_aside(directory: RunDirectory) -> Path:

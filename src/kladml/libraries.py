@@ -13,6 +13,7 @@ _INTEGRATIONS = {
     "sklearn": "kladml.integrations.sklearn",
     "torch_data": "kladml.integrations.torch_data",
     "torch_state": "kladml.integrations.torch_state",
+    "torch_settings": "kladml.integrations.torch_settings",
 }
 ALL = frozenset({"numpy", "torch", "sklearn"})
 ARRAYS = frozenset({"numpy", "torch"})

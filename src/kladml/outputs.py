@@ -1,4 +1,4 @@
-"""What an attempt leaves for people at its end: `result.json` and model files."""
+"""What an attempt says of its end: `result.json`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kladml import durable, libraries, rundir
+from kladml import durable, rundir
 from kladml.records import FORMAT, Status
 from kladml.rundir import RunDirectory
 from kladml.tracebacks import place_of
 
 if TYPE_CHECKING:
     from kladml.context import RunContext
-    from kladml.experiment import Experiment
-
-
-def export(experiment: Experiment, name: str) -> Path | None:
-    """Write the attribute `model` as a file that its own library opens: `.pth`, `.skops` or `.npy`.
-
-    Args:
-        experiment: the experiment.
-        name: the file's name without its suffix.
-
-    Returns:
-        The file, or None when there is no model that can be written.
-    """
-    model = vars(experiment).get("model")
-    if model is None or experiment.context is None:
-        return None
-    library = libraries.library_of(model)
-    made = None if library is None else library.export(model)
-    if made is not None:
-        path: Path = experiment.context.path / (name + made[0])
-        durable.write_bytes(path, made[1])
-        return path
-    return None
 
 
 def save_result(context: RunContext, status: Status, error: BaseException | None = None) -> None:

@@ -64,6 +64,11 @@ class RunDirectory:
         return self.path / "artifacts"
 
     @property
+    def best_model(self) -> Path:
+        """Which epoch `model_best.*` is of."""
+        return self.path / ".model_best.json"
+
+    @property
     def heartbeat(self) -> Path:
         """Where the attempt says how far it is."""
         return self.path / ".heartbeat"
@@ -103,6 +108,17 @@ class RunDirectory:
     def is_held(self) -> bool:
         """Whether a living process owns the directory."""
         return durable.is_locked(self.path)
+
+
+def run_names(results: Path) -> list[str]:
+    """Names of the runs in a folder, sorted.
+
+    Args:
+        results: the folder, which need not exist.
+    """
+    if not results.is_dir():
+        return []
+    return sorted(entry.name for entry in results.iterdir() if not entry.name.startswith(".") and (entry / "run.json").exists())
 
 
 def read_json(path: Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kladml import ledger, logs, outputs, plan, registry
+from kladml import exports, ledger, libraries, logs, outputs, plan, registry, surroundings
 from kladml.checkpoint import rng
 from kladml.context import RunContext
 from kladml.errors import ExperimentError, KladMLError, RunRefused
@@ -24,13 +24,12 @@ from kladml.project import find_root
 from kladml.records import RunResult, Status
 from kladml.rundir import RunDirectory
 from kladml.settings import Target, load_settings, results_folder
+from kladml.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from kladml.config import ExperimentConfig
     from kladml.experiment import Experiment
     from kladml.records import Launch
-
-_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, stop: StopRequest) -> None:
@@ -89,18 +88,24 @@ def _work(experiment: Experiment, context: RunContext) -> None:
         "attempt %d of run %s: %s, %d epochs, seed %d", context.attempt, context.run_id[:8], config.model_type, config.epochs, config.seed
     )
     logger.debug("config: %s", config.to_dict())
-    prepare(config.seed, config.deterministic)
-    before = rng.loaded()
-    experiment.setup()
-    rng.seed_new(config.seed, before)
+    around = Surroundings(RunDirectory(context.path).journal)
+    around.put_back()
+    set_up(experiment)
+    around.put_back()
+    for reason in around.differences():
+        context.mark_inexact(reason)
+    record = around.to_record()
+    if record is not None:
+        context.record(*record)
     inputs = experiment.end_setup()
     if inputs:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
+    exports.mend_best(experiment)
     _continue(experiment, context)
     experiment.run()
     experiment.save_state()
     context.commits.finish()
-    if outputs.export(experiment, "model_last") is None:
+    if exports.export(experiment, "model_last") is None:
         logger.info("no model file was written: self.model is not set, or its library has no format for it")
 
 
@@ -111,6 +116,7 @@ def _continue(experiment: Experiment, context: RunContext) -> None:
         importlib.import_module("kladml.integrations.torch_state").watch_steps(keep_all=not _zeroes_gradients(type(experiment)))
     if state is None:
         return
+    context.commits.best = state["loop"]["best_commit"]
     position, progress = state["loop"]["position"], context.progress
     where = f"{progress.epoch} epochs, {progress.step} steps done"
     experiment.logger.info("continues from commit %d: %s", context.commit_number, where)
@@ -143,17 +149,31 @@ def _zeroes_gradients(kind: type) -> bool:
 
 
 def prepare(seed: int, deterministic: str | bool) -> None:
-    """Seed every generator that is loaded, and ask torch for deterministic kernels.
+    """Seed every generator that is loaded, and ask the libraries that are for deterministic kernels.
 
     Args:
         seed: the config's seed.
         deterministic: the config's word: True, False or `warn`.
     """
     rng.seed(seed)
-    if deterministic is not False:
-        os.environ.setdefault(_CUBLAS, ":4096:8")
-    if "torch" in sys.modules:
-        importlib.import_module("kladml.integrations.torch").set_deterministic(deterministic)
+    surroundings.prepare(deterministic)
+
+
+def set_up(experiment: Experiment) -> None:
+    """Run `setup` as in every attempt; a library that it is the first to import is seeded and made deterministic right after.
+
+    Args:
+        experiment: built, not set up.
+
+    Raises:
+        Exception: whatever it raised.
+    """
+    config = experiment.config
+    prepare(config.seed, config.deterministic)
+    before = rng.loaded()
+    experiment.setup()
+    rng.seed_new(config.seed, before)
+    surroundings.prepare(config.deterministic)
 
 
 def _put_on_record(error: BaseException, context: RunContext, logger: logging.Logger, stop: StopRequest) -> None:
@@ -285,7 +305,7 @@ def run_here(
     try:
         with logs.in_process(directory.log, level):
             experiment = build()
-            with _process_settings_kept():
+            with process_settings_kept():
                 execute(experiment, directory, launch, stop or StopRequest())
         ledger.close_attempt(directory, "FINISHED", exit_code=0)
         seconds = time.monotonic() - started
@@ -298,15 +318,14 @@ def run_here(
 
 
 @contextmanager
-def _process_settings_kept() -> Iterator[None]:
+def process_settings_kept() -> Iterator[None]:
     """Put back what `prepare` sets for the whole process, since the process is the caller's."""
-    variable = os.environ.get(_CUBLAS)
-    library = importlib.import_module("kladml.integrations.torch") if "torch" in sys.modules else None
-    before = None if library is None else library.get_deterministic()
+    variable = os.environ.get(surroundings.CUBLAS)
+    before = libraries.integration("torch_settings").get_deterministic() if "torch" in sys.modules else None
     try:
         yield
     finally:
         if variable is None:
-            os.environ.pop(_CUBLAS, None)
-        if library is not None:
-            library.restore_deterministic(before)
+            os.environ.pop(surroundings.CUBLAS, None)
+        if "torch" in sys.modules:
+            libraries.integration("torch_settings").restore_deterministic(before)

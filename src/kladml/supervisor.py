@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kladml import heartbeat, ledger
+from kladml import heartbeat, ledger, surroundings
 from kladml.attempt import LOCK, PARENT, STOPPED
 from kladml.config import ExperimentConfig
 from kladml.durable import DirectoryLock
@@ -76,7 +76,7 @@ def run_attempt(
         How it ended, recorded in `run.json` already.
     """
     tail = Tail(directory.log, world.level)
-    with _process(directory, config, world) as process:
+    with _process(directory, world) as process:
         ledger.note_process(directory, process.pid)
         watch = _Watch(process, stop, config.timeout_s)
         attempt = len(directory.read_run()["attempts"])
@@ -147,14 +147,14 @@ def _with_result(directory: RunDirectory, ending: Ending) -> Ending:
 
 
 @contextmanager
-def _process(directory: RunDirectory, config: ExperimentConfig, world: World) -> Iterator[subprocess.Popen[bytes]]:
+def _process(directory: RunDirectory, world: World) -> Iterator[subprocess.Popen[bytes]]:
     """The attempt's process, in a group of its own so that a Ctrl-C on the terminal reaches it through us only."""
     command = [sys.executable, "-m", "kladml.attempt", str(directory.path)]
     with directory.log.open("ab") as log:
         process = subprocess.Popen(
             command,
             cwd=world.root,
-            env=_environment(config, world.lock),
+            env=_environment(directory, world.lock),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -171,11 +171,11 @@ def _process(directory: RunDirectory, config: ExperimentConfig, world: World) ->
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _environment(config: ExperimentConfig, lock: DirectoryLock) -> dict[str, str]:
+def _environment(directory: RunDirectory, lock: DirectoryLock) -> dict[str, str]:
     """What must be set before an interpreter starts. A search path relative to our folder would not hold in the project's."""
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)
-    ours = {PARENT: str(os.getpid()), LOCK: str(lock.descriptor), "PYTHONHASHSEED": str(config.seed)}
-    return {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ, **ours, **({"PYTHONPATH": path} if path else {})}
+    kept = surroundings.variables(directory.read_run()["surroundings"])
+    return {**kept, PARENT: str(os.getpid()), LOCK: str(lock.descriptor), **({"PYTHONPATH": path} if path else {})}
 
 
 def _output(directory: RunDirectory, text: str) -> Iterator[Output]:

@@ -50,9 +50,12 @@ class Dying(Counting):
 @register("waiting")
 class Waiting(Counting):
     def train_epoch(self, epoch):
-        if epoch == 2 and not Path("go on").exists():
-            Path("waits").touch()
+        if epoch == 2:
+            if not Path("go on").exists():
+                Path("waits").touch()
             for _ in self.steps(itertools.repeat(0)):
+                if Path("go on").exists():
+                    break
                 time.sleep(0.01)
         return {"loss": 1.0 / epoch}
 
@@ -184,7 +187,7 @@ def test_a_signal_stops_and_the_same_command_continues(
     assert show(project, "waiting")["status"] == "KILLED"
     (project / "go on").touch()
     again = run_kladml("run", cwd=project).expect(0)
-    assert "continues from commit 1" in again.stderr
+    assert "continues from commit 2: 1 epochs" in again.stderr, "a signal makes a commit in the middle of the epoch"
     assert show(project, "waiting")["epochs"] == 3
 
 

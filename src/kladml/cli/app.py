@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "Show one run in detail.",
     "compare": "Show runs side by side.",
     "metrics": "Print the recorded metrics of a run.",
+    "gc": "Remove what runs no longer need.",
     "version": "Print the version.",
     "completion": "Print a script that completes commands in a shell.",
 }

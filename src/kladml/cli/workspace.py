@@ -138,9 +138,9 @@ def results_folder(given: Path | None) -> Path:
 
 def run_names(results: Path) -> list[str]:
     """Names of the runs in a folder, sorted."""
-    if not results.is_dir():
-        return []
-    return sorted(entry.name for entry in results.iterdir() if not entry.name.startswith(".") and (entry / "run.json").exists())
+    from kladml import rundir
+
+    return rundir.run_names(results)
 
 
 def find_run(name: str, results: Path) -> RunDirectory:

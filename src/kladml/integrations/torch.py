@@ -1,4 +1,4 @@
-"""PyTorch: tensors and generators in checkpoints, the global generators, determinism, devices, model files."""
+"""PyTorch: tensors and generators in checkpoints, the global generators, devices, model files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def claims(value: Any) -> bool:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.layout == torch.strided and not value.is_quantized
+        return not torch.nn.parameter.is_lazy(value) and _lies_in_memory(value)
     return isinstance(value, torch.Generator | torch.device | torch.dtype | torch.Size)
 
 
@@ -29,6 +29,7 @@ def encode(value: Any, path: str, encoder: Encoder) -> Any:
     if isinstance(value, torch.Tensor):
         return _encode_tensor(value, path, encoder)
     if isinstance(value, torch.Generator):
+        encoder.refuse_key(value, path)
         known = encoder.alias(id(value), value, path)
         return known or {"$": "torch.generator", "device": str(value.device), "state": encoder.encode(value.get_state(), path)}
     if isinstance(value, torch.Size):
@@ -38,15 +39,54 @@ def encode(value: Any, path: str, encoder: Encoder) -> Any:
 
 
 def _encode_tensor(value: Any, path: str, encoder: Encoder) -> Any:
+    encoder.refuse_key(value, path)
     size = value.nbytes
-    known = encoder.alias((value.data_ptr(), value.shape, value.stride(), value.dtype) if size else id(value), value, path)
+    view = value.get_device(), value.is_conj(), value.is_neg()
+    key = (value.data_ptr(), value.shape, value.stride(), value.dtype, view) if size else id(value)
+    known = encoder.alias(key, value, path)
     if known is not None:
         return known
     name, stored, itemsize = _kind(value.dtype)
     shape = tuple(value.shape)
     array = Array(stored or "U8", shape if stored else (size,), size, itemsize, value, "torch", fixable=not value.requires_grad)
     array.raw = None if stored else (name, shape)
-    return {"$": "torch.tensor", "array": encoder.array(array, path), "dtype": name, "shape": shape}
+    node: dict[str, Any] = {"$": "torch.tensor", "array": encoder.array(array, path), "dtype": name, "shape": shape}
+    if type(value).__name__ == "Parameter":
+        node["parameter"] = True
+    if value.requires_grad and value.is_leaf:
+        node["grad"] = True
+    if not value.is_contiguous() and _is_dense(value):  # sums over it go another way through memory
+        node["stride"] = value.stride()
+    return node
+
+
+def _lies_in_memory(value: Any) -> bool:
+    """Whether a tensor's elements lie in memory, each by itself."""
+    import torch
+
+    if value.is_meta or value.layout is not torch.strided:
+        return False
+    name, stored, _ = _kind(value.dtype)
+    return stored is not None or name in _RAW
+
+
+def _is_dense(value: Any) -> bool:
+    """Whether a tensor's elements fill a piece of memory, in whatever order."""
+    return _fill_memory(value.stride(), value.shape)
+
+
+def _fill_memory(stride: Any, shape: Any) -> bool:
+    filled = 1
+    for step, size in sorted(_steps(stride, shape)):
+        if step != filled:
+            return False
+        filled *= size
+    return True
+
+
+def _steps(stride: Any, shape: Any) -> list[tuple[int, int]]:
+    """Step through memory and size, of every dimension that has more than one element."""
+    return [(step, size) for step, size in zip(stride, shape, strict=True) if size != 1]
 
 
 @cache
@@ -64,10 +104,7 @@ def writer_of(kind: type) -> Any:
 
 
 def _write_tensor(encoder: Encoder, value: Any, path: str) -> Any:
-    import torch
-
-    fits = value.layout is torch.strided and not value.is_quantized
-    return _encode_tensor(value, path, encoder) if fits else encoder.refuse(value, path)
+    return _encode_tensor(value, path, encoder) if _lies_in_memory(value) else encoder.refuse(value, path)
 
 
 def copy_into(buffer: Any, entries: list[tuple[int, Array]], views: Any) -> Any:
@@ -130,7 +167,10 @@ _STORED = {
     **{"uint64": "U64", "int64": "I64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"},
     **{"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"},
 }
-"""Element types that the safetensors format knows, in its words; others are kept as bytes."""
+"""Element types that the safetensors format knows, in its words."""
+
+_RAW = frozenset({"complex32", "complex64", "complex128", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"})
+"""Element types that are kept as bytes; with any other, torch itself can do next to nothing."""
 
 
 def decode(node: dict[str, Any], decoder: Decoder) -> Any:
@@ -147,11 +187,20 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
             return _dtype(node["name"].removeprefix("torch."))
         case "torch.size":
             return torch.Size(node["items"])
+        case "torch.lazy":
+            return torch.nn.UninitializedParameter()
     data = decoder.arrays[node["array"]].data
     dtype = _dtype(node["dtype"])
-    if not data:
-        return torch.empty(node["shape"], dtype=dtype)
-    return torch.frombuffer(data, dtype=torch.uint8).view(dtype).reshape(node["shape"])
+    if data:
+        found = torch.frombuffer(data, dtype=torch.uint8).view(dtype).reshape(node["shape"])
+    else:
+        found = torch.empty(node["shape"], dtype=dtype)
+    if "stride" in node:
+        if not _fill_memory(node["stride"], node["shape"]):
+            raise ValueError(f"no tensor of shape {node['shape']} has the strides {node['stride']}")
+        found = torch.empty_strided(node["shape"], node["stride"], dtype=dtype).copy_(found)
+    grad = node.get("grad") is True
+    return torch.nn.Parameter(found, grad) if node.get("parameter") is True else found.requires_grad_(grad)
 
 
 def restore(live: Any, saved: Any) -> Any:
@@ -166,12 +215,28 @@ def restore(live: Any, saved: Any) -> Any:
         live.set_state(saved.get_state())
         return live
     if isinstance(live, torch.Tensor) and isinstance(saved, torch.Tensor):
-        if live.shape == saved.shape and live.dtype == saved.dtype:
-            with torch.no_grad():
-                live.copy_(saved)
-            return live
-        return saved.to(live.device)
+        return _fill(live, saved)
     return saved
+
+
+def _fill(live: Any, saved: Any) -> Any:
+    import torch
+
+    in_order = not _is_dense(live) or _steps(live.stride(), live.shape) == _steps(saved.stride(), saved.shape)
+    in_order = in_order and (isinstance(live, torch.nn.Parameter) or not isinstance(saved, torch.nn.Parameter))
+    if live.shape == saved.shape and live.dtype == saved.dtype and in_order and _is_writable(live):
+        with torch.no_grad():
+            live.copy_(saved)
+        return live.requires_grad_(saved.requires_grad)
+    moved = saved.detach().to(live.device)
+    grad = saved.requires_grad
+    return torch.nn.Parameter(moved, grad) if isinstance(saved, torch.nn.Parameter) else moved.requires_grad_(grad)
+
+
+def _is_writable(live: Any) -> bool:
+    """Whether a tensor can be filled in place: it is no step of a computation, and no two of its elements lie in one place."""
+    expanded = any(step == 0 and size > 1 for step, size in zip(live.stride(), live.shape, strict=True))
+    return live.is_leaf and not expanded and not live.is_inference() and _lies_in_memory(live)
 
 
 def export(value: Any) -> tuple[str, bytes] | None:
@@ -184,9 +249,27 @@ def export(value: Any) -> tuple[str, bytes] | None:
 
     if not isinstance(value, torch.nn.Module):
         return None
+    state = value.state_dict()
+    if not all(isinstance(item, torch.Tensor) or _loads_safely(item) for item in state.values()):
+        return None
+    moved: dict[Any, Any] = {}  # every machine can open the file, and tied weights stay tied
+    for name, item in state.items():
+        if isinstance(item, torch.Tensor) and item.device.type not in ("cpu", "meta"):
+            place = (item.data_ptr(), item.shape, item.stride(), item.dtype) if item.numel() else name
+            moved[place] = moved[place] if place in moved else item.detach().cpu()
+            state[name] = moved[place]
     stream = io.BytesIO()
-    torch.save(value.state_dict(), stream)
+    torch.save(state, stream)
     return ".pth", stream.getvalue()
+
+
+def _loads_safely(value: Any) -> bool:
+    """Whether `torch.load(weights_only=True)` takes a value that is no tensor."""
+    if isinstance(value, dict):
+        return all(_loads_safely(item) for pair in value.items() for item in pair)
+    if isinstance(value, list | tuple):
+        return type(value) in (list, tuple) and all(map(_loads_safely, value))
+    return value is None or type(value) in (bool, int, float, str, bytes)
 
 
 def seed(number: int) -> None:
@@ -222,20 +305,6 @@ def draw() -> int:
     return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
-def set_deterministic(mode: str | bool) -> None:
-    """Ask for kernels that give the same bits every time.
-
-    Args:
-        mode: True refuses operations that have none, `warn` warns of them, False asks for nothing.
-    """
-    import torch
-
-    if mode is False:
-        return
-    torch.use_deterministic_algorithms(True, warn_only=mode == "warn")
-    torch.backends.cudnn.benchmark = False
-
-
 def keeps_state(value: Any) -> bool:
     """Whether a dataset or loader of torch.utils.data may hold something from one epoch to the next.
 
@@ -250,25 +319,6 @@ def keeps_state(value: Any) -> bool:
     ordered = type(value.sampler) in samplers and type(value.batch_sampler) in (data.BatchSampler, type(None))
     generators = value.generator is not None or vars(value.sampler).get("generator") is not None
     return not ordered or generators or value.persistent_workers or isinstance(value.dataset, data.IterableDataset)
-
-
-def get_deterministic() -> tuple[bool, bool, bool]:
-    """What `set_deterministic` changes, to put it back."""
-    import torch
-
-    return (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.backends.cudnn.benchmark,
-    )
-
-
-def restore_deterministic(before: tuple[bool, bool, bool]) -> None:
-    """Put back what `get_deterministic` gave."""
-    import torch
-
-    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-    torch.backends.cudnn.benchmark = before[2]
 
 
 def device(name: str) -> Any:

@@ -66,7 +66,7 @@ def _head(run: Run, commit: Commit | None) -> str:
         "epochs": f"{summary.epochs} of {run.planned}, {summary.steps} steps",
         "best": runs.score(summary.best, summary.metrics),
         "exact": "yes" if run.exact else f"no: {'; '.join(run.record['inexact_because'])}",
-        "commit": _commit(commit),
+        "commit": _commit(commit, run.record.get("checkpoints_removed")),
     }
     text = "".join(
         f"{key:<10}{str(words).strip().replace(chr(10), chr(10) + ' ' * 10)}\n" for key, words in lines.items() if words is not None
@@ -74,11 +74,11 @@ def _head(run: Run, commit: Commit | None) -> str:
     return f"{output.heading(run.name)}\n{text}"
 
 
-def _commit(commit: Commit | None) -> str:
+def _commit(commit: Commit | None, removed: str | None) -> str:
     from kladml.cli import output
 
     if commit is None:
-        return "none"
+        return "none" if removed is None else f"removed by kladml gc, {output.moment(removed)}"
     progress = commit.info["progress"]
     return f"{commit.number} (epoch {progress['epoch']}, step {progress['step']}, {output.moment(commit.info['time'])})"
 
