@@ -131,13 +131,13 @@ class Stepping:
         if context.inside:
             raise ExperimentError("steps() was called inside a step: one loop over steps at a time. Walk inner data with a plain for loop.")
         walk = open_walk(loop.loader)
-        iterator = self._begin(loop, walk)
-        if iterator is None:
-            return
-        context.begin_loop(walk.length, loop.done)
-        self._loop, self._batches = loop, walk.length
         begin_batch = libraries.integration("torch_state").begin_batch if "torch" in sys.modules else _nothing
         try:
+            iterator = self._begin(loop, walk)
+            if iterator is None:
+                return
+            context.begin_loop(walk.length, loop.done)
+            self._loop, self._batches = loop, walk.length
             for batch in iterator:
                 if loop.waiting is not None:
                     self._commit_waiting(loop)
@@ -159,7 +159,11 @@ class Stepping:
             walk.close()
 
     def _begin(self, loop: _Loop, walk: Walk) -> Iterator[Any] | None:
-        """The batches to walk over; None when the walk was over before the run was interrupted."""
+        """The batches to walk over; None when the walk was over before the run was interrupted.
+
+        At the interrupted walk the state of that moment is put back: attributes, then generators as they were when the walk began, which
+        decide the order, then as they were at that moment.
+        """
         if self._pending is None:
             loop.seed = rng.draw()
             loop.entry = rng.states_of(self._generators(loop))
@@ -168,24 +172,21 @@ class Stepping:
         if loop.index < position["loop"]:
             return None
         loop.seed, loop.done, loop.entry = position["seed"], position["done"], position["entry"]
-        lost = rng.put_back(self._generators(loop), loop.entry)
+        state, self._pending = self._pending, None
+        self._subject.restore(state["experiment"])
+        generators = self._generators(loop)
+        lost = rng.put_back(generators, loop.entry)
         iterator = None if position["ended"] else walk.begin(loop.seed, loop.done, position["walk"])
-        self._find_back(loop, position, lost)
+        lost += rng.put_back(generators, position["now"])
+        rng.restore(state["rng"])
+        self._context.go_on(state["loop"])
+        for path in dict.fromkeys(lost):
+            self._context.mark_inexact(f"resumed: the generator {path} is not there any more")
         if walk.replayed and iterator is not None:
             self._logger.info("the %d batches before were produced again, since %s cannot begin in its middle", loop.done, _kind(loop))
         if not walk.faithful:
             self._context.mark_inexact(f"resumed: {_kind(loop)} did not give the same batches again")
         return iterator
-
-    def _find_back(self, loop: _Loop, position: dict[str, Any], lost: list[str]) -> None:
-        """Put back the state of the interrupted moment: attributes, generators, counters."""
-        state, self._pending = self._pending, None
-        self._subject.restore(state["experiment"])
-        rng.restore(state["rng"])
-        lost += rng.put_back(self._generators(loop), position["now"])
-        for path in dict.fromkeys(lost):
-            self._context.mark_inexact(f"resumed: the generator {path} is not there any more")
-        self._context.go_on(state["loop"])
 
     def _generators(self, loop: _Loop) -> dict[str, Any]:
         return rng.find({**self._subject.attributes(), "steps()": loop.loader})
@@ -244,11 +245,13 @@ class Stepping:
             if not is_foreign(frame.f_code.co_filename):
                 chain.append(frame)
             frame = frame.f_back
-        known = [(one, line) for one, line in self._first if any(one is here for here in chain)]
-        lines = {id(one): line for one, line in known}
-        inner = chain[:1] if self._count == 0 else chain
-        verdicts = [carried.judge(one.f_code, one.f_lineno, lines.get(id(one))) for one in inner]
-        self._first = known + [(one, one.f_lineno) for one in chain if id(one) not in lines]
+        if self._count == 0:
+            verdicts = [carried.judge(one.f_code, one.f_lineno) for one in chain[:1]]
+            self._first = [(one, one.f_lineno) for one in chain]
+        else:  # the functions that were there when the first loop began, and those called since
+            self._first = [(one, line) for one, line in self._first if any(one is here for here in chain)]
+            lines = {id(one): line for one, line in self._first}
+            verdicts = [carried.judge(one.f_code, one.f_lineno, lines.get(id(one), 0)) for one in chain]
         for verdict in verdicts:
             self._tell(verdict)
         return verdicts
