@@ -58,6 +58,7 @@ NAMES = [
     "__version__",
     "load",
     "register",
+    "register_codec",
 ]
 
 

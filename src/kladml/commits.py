@@ -111,17 +111,30 @@ class Commits:
         """
         self._store.sweep()
         for commit, state in self._store.good():
-            start = commit.info.get("start")
             try:
-                found = Found(state, self._store.load(self._store.read(start)) if start else None)
+                found = self._found(commit, state)
             except CheckpointCorrupt as error:
-                _log.warning("commit %d cannot be used, since the one it builds on is damaged: %s", commit.number, error)
+                _log.warning("commit %d cannot be used, stepping back: %s", commit.number, error)
                 continue
             self._last = commit
             return found
         if self._store.numbers():
             raise CheckpointError(f"none of the commits in {self._store.directory} can be used. Restore it from a copy, or start anew.")
         return None
+
+    def _found(self, commit: Commit, state: Any) -> Found:
+        """A commit with the one that it builds on.
+
+        Raises:
+            CheckpointCorrupt: that one is damaged, or this is no commit of a run.
+        """
+        try:
+            Progress(**commit.info["progress"]), Position(**commit.info["journal"])
+            state["experiment"], state["rng"]["own"], state["loop"]["position"]
+            start = commit.info["start"]
+        except (KeyError, TypeError) as error:
+            raise CheckpointCorrupt(f"{commit.path} is no commit of a run: {type(error).__name__}: {error}") from None
+        return Found(state, self._store.load(self._store.read(start)) if start else None)
 
     @property
     def number(self) -> int:
@@ -277,6 +290,7 @@ class Commits:
             "time": rundir.now(),
             "progress": asdict(moment.progress),
             "start": moment.start,
+            "best": task.number if moment.best else self.best,
             "journal": asdict(moment.position),
         }
         try:

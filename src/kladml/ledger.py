@@ -267,7 +267,7 @@ def committed_progress(directory: RunDirectory) -> dict[str, int]:
     """
     store = CheckpointStore(directory.checkpoints)
     for number in reversed(store.numbers()):
-        with contextlib.suppress(CheckpointError):
+        with contextlib.suppress(CheckpointError, LookupError, TypeError):
             return dict(store.read(number).info["progress"])
     return {"epoch": 0, "step": 0}
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import logging
-import random
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, is_dataclass
@@ -18,13 +17,16 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from kladml import libraries
-from kladml.checkpoint import codec
+from kladml.checkpoint import codec, values
 from kladml.checkpoint.codec import LARGE_BYTES, Encoder, Uncapturable, Writer
 from kladml.errors import CaptureError
 from kladml.project import is_foreign
 
 STATEFUL = "state_dict"
 ATTRIBUTES = "attributes"
+_MANY = 1000
+"""Longer containers that cannot be kept are data; nobody looks into them."""
+
 _HARMLESS = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, partial, logging.Logger, io.IOBase)
 """Inputs that hold nothing that training could change."""
 
@@ -97,8 +99,9 @@ def write(
         mark = encoder.mark()
         try:
             nodes[name] = encoder.encode(attributes[name], f"{path}.{name}")
-        except Uncapturable:
+        except Uncapturable as error:
             encoder.rollback(mark)
+            encoder.left_out[f"{path}.{name}"] = attributes[name], error
             left_out.add(name)
     data = {name for name, node in nodes.items() if isinstance(node, dict) and node.get("kind") == "data"}
     return nodes, [name for name in attributes if name in left_out or name in data]
@@ -118,14 +121,30 @@ def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any]
         CaptureError: with the attribute and the ways out.
     """
     for path, kind in found.parts.items():
-        if before.parts.get(path) is not kind and not _can_be_made(kind):
+        if not (before.parts.get(path) is kind or _can_be_made(kind) or _has_become(before.parts.get(path), kind)):
             raise CaptureError(
                 f"self.{path.partition('.')[2]} is a {kind.__name__} that setup() did not build, so a resumed run would not have it. Build "
                 "it in setup(), name the attribute in `inputs` if it can be made again, or give the experiment get_state() and restore()."
             )
+    for path, (value, reason) in found.left_out.items():
+        for place, lost in _stateful_in(value, path):
+            if not found.has_met(lost):
+                raise CaptureError(
+                    f"self.{place.partition('.')[2]} is a {type(lost).__name__} beside a {type(reason.value).__qualname__}, which cannot "
+                    "be kept, so that neither would be. Bind it to an attribute of its own too, or name the attribute in `inputs`."
+                )
     for name in inputs:
         if name not in excluded:
             _check_input(name, attributes[name], before)
+
+
+def _stateful_in(value: Any, path: str, depth: int = 4) -> Iterator[tuple[str, Any]]:
+    """Objects with a state in a container that as a whole cannot be kept; long ones are data."""
+    if isinstance(value, Stateful) and not isinstance(value, type) and value.state_dict():
+        yield path, value
+    if isinstance(value, list | tuple | dict) and len(value) <= _MANY and depth:
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _stateful_in(item, f"{path}.{name}", depth - 1)
 
 
 def _check_input(name: str, value: Any, before: Survey) -> None:
@@ -160,6 +179,9 @@ def _seen_of(value: Any) -> dict[str, Any]:
     if libraries.library_of(value) is None:
         plain = {name: item for name, item in (vars(value) if "__dict__" in dir(value) else {}).items() if type(item) in (bool, int, str)}
         seen |= {f"its attribute {name!r}": item for name, item in plain.items()}
+    if isinstance(value, list | tuple | dict) and len(value) <= _MANY:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        seen |= {f"its item {name!r}": repr(item) for name, item in items if type(item) in (bool, int, float, str)}
     return seen
 
 
@@ -187,7 +209,8 @@ def _search_writer(kind: type) -> Writer | None:
         return _write_dataclass
     if issubclass(kind, Stateful):
         return _write_stateful
-    return write_own if codec.find_writer(kind) is None and is_own(kind) else None
+    estimator = libraries.library_of_type(kind, {"sklearn"}) is not None  # one that the project wrote itself
+    return write_own if is_own(kind) and (estimator or codec.find_writer(kind) is None) else None
 
 
 def _torch(name: str, kind: type) -> Any:
@@ -197,6 +220,11 @@ def _torch(name: str, kind: type) -> Any:
 def _can_be_made(kind: type) -> bool:
     made = _torch("can_be_made", kind)
     return made is not None and bool(made(kind))
+
+
+def _has_become(before: type | None, kind: type) -> bool:
+    became = _torch("may_become", kind)
+    return before is not None and became is not None and bool(became(before, kind))
 
 
 def _write_stateful(encoder: Encoder, value: Any, path: str) -> Any:
@@ -232,7 +260,7 @@ def write_own(encoder: Encoder, value: Any, path: str, skip: Collection[str] = (
     known = encoder.alias(id(value), value, path)
     if known is not None:
         return known
-    content = encoder.nested(value, path, lambda: write_attributes(encoder, vars(value), path, skip))
+    content = write_attributes(encoder, values.fields(value), path, skip)
     return encoder.part(ATTRIBUTES, content, path, type(value))
 
 
@@ -252,16 +280,17 @@ def write_attributes(encoder: Encoder, attributes: Mapping[str, Any], path: str,
         mark = encoder.mark()
         try:
             nodes[name] = encoder.encode(item, f"{path}.{name}")
-        except Uncapturable:
+        except Uncapturable as error:
             encoder.rollback(mark)
+            encoder.left_out[f"{path}.{name}"] = item, error
     return nodes
 
 
 def is_own(kind: type) -> bool:
     """Whether a class is a plain one that the project wrote: objects of it are kept by their attributes."""
-    if issubclass(kind, type | logging.Logger | random.Random | list | dict | set | tuple | io.IOBase):
+    if issubclass(kind, type | logging.Logger | io.IOBase):
         return False
-    if kind.__dictoffset__ == 0 or kind.__module__ not in sys.modules:
+    if not values.is_plain(kind) or kind.__module__ not in sys.modules:
         return False
     source = vars(sys.modules[kind.__module__]).get("__file__")
     return kind.__module__ == "__main__" or (source is not None and not is_foreign(source))

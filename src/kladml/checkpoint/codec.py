@@ -18,7 +18,7 @@ from typing import Any
 from kladml import libraries
 from kladml.checkpoint import values
 from kladml.checkpoint.staging import Array, Staged, Staging
-from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, CheckpointMismatch
+from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointMismatch, KladMLError
 
 STRUCTURE = "state.json"
 ARRAYS = "arrays.safetensors"
@@ -31,9 +31,17 @@ _RESERVED = "__metadata__"
 _ATOMS = frozenset({type(None), bool, str})
 _NUMBERS = frozenset({int, float})
 _SCALARS = _ATOMS | _NUMBERS
-_MAX_DEPTH = 200
-_FLAT = ("state", "buffers", "own", "attributes")
-"""What of an object's inside stands under the path of the object itself."""
+_MAX_DEPTH = 100
+"""Levels of nesting; each takes several frames of Python's stack when it is written and when it is read."""
+
+_FLAT = {"module": ("state", "buffers", "own", "attributes"), "optimizer": ("state",), "state_dict": ("state",)}
+"""What of the inside of an object stands under the path of the object itself, by kind."""
+
+_LOOSE = {
+    "module": {"state": 1, "buffers": 1, "own": 1, "attributes": 2, "gradients": 1},
+    "optimizer": {"class": 0, "parameters": 2},
+}
+"""How many levels of an object's inside are containers of ours, which no other place refers to."""
 
 Writer = Callable[["Encoder", Any, str], Any]
 
@@ -54,6 +62,17 @@ class Uncapturable(CaptureError):
         super().__init__(
             f"{path} is {what}. Build it in setup() and name the attribute in `inputs`, teach the type by kladml.register_codec(type, "
             "encode, decode), or give the experiment get_state() and restore()."
+        )
+
+
+class TooDeep(CaptureError):
+    """A state with too many levels of nesting."""
+
+    def __init__(self, path: str) -> None:
+        """Say where."""
+        super().__init__(
+            f"{path[:200]} is nested too deeply: a checkpoint keeps {_MAX_DEPTH} levels. Keep long chains as lists, or name the attribute "
+            "in `inputs` if setup() can make it again."
         )
 
 
@@ -131,6 +150,7 @@ class Encoder:
         plain: other leaves: path and JSON.
         parts: kinds of the objects met, by path.
         unchanged: arrays that are not to be copied.
+        left_out: attributes that are left to `setup`, since nobody can keep them: value and reason by path.
         fixing: whether arrays may be left to `setup`.
     """
 
@@ -141,10 +161,13 @@ class Encoder:
     plain: list[tuple[str, Any]] = field(default_factory=list)
     parts: dict[str, type] = field(default_factory=dict)
     unchanged: dict[str, tuple[Array, str]] = field(default_factory=dict)
+    left_out: dict[str, tuple[Any, Uncapturable]] = field(default_factory=dict)
     fixing: bool = True
     _seen: dict[Any, str] = field(default_factory=dict)
+    _first: dict[str, Any] = field(default_factory=dict)
     _alive: list[Any] = field(default_factory=list)
     _depth: int = 0
+    _hashed: int = 0
 
     def encode(self, value: Any, path: str) -> Any:
         """A value as JSON; arrays and files are put aside.
@@ -158,6 +181,7 @@ class Encoder:
 
         Raises:
             Uncapturable: nobody knows how to keep the value or something in it.
+            TooDeep: there are too many levels.
         """
         kind = type(value)
         if kind in _ATOMS:
@@ -170,21 +194,40 @@ class Encoder:
         writer = self.find(kind)
         if writer is None:
             raise Uncapturable(path, value)
-        return writer(self, value, path)
-
-    def nested(self, value: Any, path: str, write: Callable[[], Any]) -> Any:
-        """What a function writes, one level of nesting deeper.
-
-        Raises:
-            Uncapturable: there are too many levels.
-        """
         if self._depth >= _MAX_DEPTH:
-            raise Uncapturable(path, value, "nested too deeply")
+            raise TooDeep(path)
         self._depth += 1
         try:
-            return write()
+            return writer(self, value, path)
         finally:
             self._depth -= 1
+
+    @contextmanager
+    def unfinished(self, path: str) -> Iterator[None]:
+        """Within this, the object at a path cannot be referred to, since it is made after what it holds."""
+        key, self._first[path] = self._first[path], None
+        try:
+            yield
+        finally:
+            self._first[path] = key
+
+    @contextmanager
+    def hashed(self) -> Iterator[None]:
+        """Within this, only what is the same key when it is made again is written: no objects that `setup` builds, no tensors."""
+        self._hashed += 1
+        try:
+            yield
+        finally:
+            self._hashed -= 1
+
+    def refuse_key(self, value: Any, path: str) -> None:
+        """Say that a value cannot be kept where its identity matters.
+
+        Raises:
+            Uncapturable: within `hashed`.
+        """
+        if self._hashed:
+            raise Uncapturable(path, value, f"a {type(value).__qualname__} as a key or in a set, where a copy would be another one")
 
     def refuse(self, value: Any, path: str) -> Any:
         """Say that a value cannot be kept.
@@ -206,11 +249,14 @@ class Encoder:
             The node that refers to the earlier place, or None at the first meeting.
         """
         known = self._seen.get(key)
-        if known is not None:
-            return {"$": "same", "path": known}
-        self._seen[key] = path
-        self._alive.append(value)
-        return None
+        if known is None:
+            self._seen[key] = path
+            self._first.setdefault(path, key)
+            self._alive.append(value)
+            return None
+        if self._first[known] != key:
+            raise Uncapturable(path, value, f"also at {known!r}, in a way that cannot be told apart (it holds itself, or a key has a dot)")
+        return {"$": "same", "path": known}
 
     def array(self, array: Array, path: str) -> str:
         """Put an array aside.
@@ -269,17 +315,20 @@ class Encoder:
             path: where it stands.
             live: its type.
         """
+        if self._hashed:
+            raise Uncapturable(path, live, f"a {live.__qualname__} as a key or in a set, where a copy would be another one")
         self.parts[path] = live
         return {"$": "part", "kind": kind, "path": path, "content": content}
 
-    def items(self, items: Iterable[Any], path: str) -> Any:
-        """Items of a sequence as JSON. Numbers and texts alone are one leaf."""
+    def items(self, items: Iterable[Any], path: str, *, ordered: bool = True) -> Any:
+        """Items of a sequence as JSON. Numbers and texts alone are one leaf, of a set whatever their order."""
         items = list(items)
         if _SCALARS.issuperset(map(type, items)):
             nodes = [item if type(item) in _ATOMS else values.number(item) for item in items]
-            self.plain.append((path, nodes))
+            self.plain.append((path, nodes if ordered else sorted(map(json.dumps, nodes))))
             return nodes
-        return self.nested(items, path, lambda: [self.encode(item, f"{path}.{index}") for index, item in enumerate(items)])
+        below = f"{path}." if path else ""
+        return [self.encode(item, f"{below}{index}") for index, item in enumerate(items)]
 
     def scalars(self, mapping: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Those values of a mapping that are numbers or texts, all together one leaf."""
@@ -299,7 +348,12 @@ class Encoder:
                 part.popitem() if isinstance(part, dict) else part.pop()
 
     def _collected(self) -> tuple[Any, ...]:
-        return self.arrays, self.files, self.plain, self.parts, self.unchanged, self._seen, self._alive
+        met = self._seen, self._first, self._alive
+        return self.arrays, self.files, self.plain, self.parts, self.unchanged, self.left_out, *met
+
+    def has_met(self, value: Any) -> bool:
+        """Whether an object is in the state."""
+        return id(value) in self._seen
 
     def snapshot(self, structure: Any, staging: Staging) -> Snapshot:
         """Copy the arrays.
@@ -331,63 +385,93 @@ class Decoder:
 
         Args:
             node: the node.
-            path: where it stands, for those that refer to it.
+            path: where it stands, for those that refer to it. The first object at a path is the one that is meant.
 
         Raises:
             CheckpointCorrupt: the node is none that an encoder writes.
         """
+        below = f"{path}." if path else ""
         if isinstance(node, list):
-            made = self._made[path] = []
-            made.extend(self.decode(item, f"{path}.{index}") for index, item in enumerate(node))
+            made: list[Any] = []
+            self._made.setdefault(path, made)
+            for index, item in enumerate(node):
+                made.append(self.decode(item, f"{below}{index}"))
             return made
         if not isinstance(node, dict):
             return node
-        if "$" not in node:
-            below = f"{path}." if path else ""
-            filled: dict[str, Any] = {}
-            self._made.setdefault(path, filled)
-            for key, item in node.items():
-                filled[key] = self.decode(item, f"{below}{key}")
-            return filled
-        value = self._decode_tagged(node, path)
-        self._made.setdefault(path, value)
-        return value
+        if "$" in node:
+            return self._decode_tagged(node, path)
+        filled: dict[str, Any] = {}
+        self._made.setdefault(path, filled)
+        for key, item in node.items():
+            filled[key] = self.decode(item, f"{below}{key}")
+        return filled
 
     def _decode_tagged(self, node: dict[str, Any], path: str) -> Any:
         word = str(node["$"])
         name = node.get("array")
         if isinstance(name, str) and name in self.unchanged:
-            return Unchanged(name, self.unchanged[name])
+            return self._made.setdefault(path, Unchanged(name, self.unchanged[name]))
         library = word.partition(".")[0]
-        if library in libraries.ALL and word != library:
-            return libraries.integration(library).decode(node, self)
         reader = _READERS.get(word)
         if reader is not None:
             return reader(self, node, path)
-        return values.read(word, self.decode(node["value"], f"{path}.value"))
+        if library not in libraries.ALL or word == library:
+            return self.form(node, path)
+        value = libraries.integration(library).decode(node, self)
+        self._made.setdefault(path, value)
+        return value
+
+    def form(self, node: dict[str, Any], path: str) -> Any:
+        """A value of the standard library. What can hold itself is there before what it holds."""
+        holder = values.holder_of(node["$"])
+        if holder is None:
+            return values.read(node["$"], self._apart(node["value"], path))
+        made = holder.new(node.get("head"))
+        self._made.setdefault(path, made)
+        holder.fill(made, self._apart(node["value"], path))
+        return made
+
+    def _apart(self, node: Any, path: str) -> Any:
+        """What a value is made from: it stands under the path of the value, but is nothing that another place refers to."""
+        before = self._made.get(path)
+        content = self.decode(node, path)
+        if before is None:
+            self._made.pop(path, None)
+        return content
 
     def pairs(self, node: dict[str, Any], path: str) -> dict[Any, Any]:
         """A dict whose keys are not all texts."""
         made: dict[Any, Any] = {}
-        self._made[path] = made
-        for key, item in node["items"]:
-            found = self.decode(key)
-            made[found] = self.decode(item, f"{path}.{found}")
+        self._made.setdefault(path, made)
+        below = f"{path}." if path else ""
+        for index, (key, item) in enumerate(node["items"]):
+            found = self.decode(key, f"{below}keys.{index}")
+            made[found] = self.decode(item, f"{below}{_name_of(found, index)}")
         return made
 
     def part(self, node: dict[str, Any], path: str) -> Part:
         """The inside of an object that `setup` builds."""
-        made = self._made[path] = Part(node["kind"], {}, node["path"])
-        flat = _FLAT if node["kind"] not in ("attributes", "data") else ()
-        made.content.update({key: self.decode(item, path if key in flat else f"{path}.{key}") for key, item in node["content"].items()})
+        made = Part(node["kind"], {}, node["path"])
+        self._made.setdefault(path, made)
+        flat, loose = _FLAT.get(made.kind, ()), _LOOSE.get(made.kind, {})
+        for key, item in node["content"].items():
+            made.content[key] = self._loose(item, path if key in flat else f"{path}.{key}", loose.get(key, 0))
         return made
+
+    def _loose(self, node: Any, path: str, levels: int) -> Any:
+        if levels and isinstance(node, dict):
+            return {key: self._loose(item, f"{path}.{key}", levels - 1) for key, item in node.items()}
+        if levels and isinstance(node, list):
+            return [self._loose(item, f"{path}.{index}", levels - 1) for index, item in enumerate(node)]
+        return self.decode(node, path)
 
     def record(self, node: dict[str, Any], path: str) -> Any:
         """An instance of a dataclass, made without running any of its code."""
-        kind = values.class_of(node["class"])
-        made = self._made[path] = object.__new__(kind)
+        made: Any = object.__new__(values.class_of(node["class"]))
+        self._made.setdefault(path, made)
         for key, item in node["fields"].items():
-            object.__setattr__(made, key, self.decode(item, f"{path}.{key}"))
+            values.set_field(made, key, self.decode(item, f"{path}.{key}"))
         return made
 
     def same(self, node: dict[str, Any], path: str) -> Any:
@@ -404,11 +488,22 @@ class Decoder:
                 f"{path} is a {node['type']}, for which this program has registered no codec. Call kladml.register_codec for it, in the "
                 "module that defines the experiment."
             )
-        return found[1](self.decode(node["value"], f"{path}.value"))
+        content = self.decode(node["value"], f"{path}.value")
+        try:
+            value = found[1](content)
+        except Exception as error:
+            raise CheckpointMismatch(f"{path}: the codec of {node['type']} does not take what it wrote: {error!r}") from error
+        self._made.setdefault(path, value)
+        return value
+
+    def tuple(self, node: dict[str, Any], path: str) -> tuple[Any, ...]:
+        """A tuple; its items may be referred to, it may not."""
+        below = f"{path}." if path else ""
+        return tuple([self.decode(item, f"{below}{index}") for index, item in enumerate(node["items"])])
 
 
 _READERS: dict[str, Callable[[Decoder, dict[str, Any], str], Any]] = {
-    "tuple": lambda decoder, node, path: tuple(decoder.decode(item, f"{path}.{at}") for at, item in enumerate(node["items"])),
+    "tuple": Decoder.tuple,
     "dict": Decoder.pairs,
     "part": Decoder.part,
     "record": Decoder.record,
@@ -450,9 +545,9 @@ def decode(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: 
     """
     try:
         return Decoder(arrays, files, unchanged or {}).decode(json.loads(files[STRUCTURE]))
-    except CheckpointError:
+    except KladMLError:
         raise
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
+    except Exception as error:  # whatever a library says to what it did not write
         raise CheckpointCorrupt(f"the state's files do not belong together: {type(error).__name__}: {error}") from error
 
 
@@ -498,11 +593,13 @@ def copy_of(state: Mapping[str, Any], encoder: Encoder | None = None) -> Any:
     """A state as it would be loaded if it were saved now: it shares nothing that can change with what is there.
 
     Args:
-        state: a mapping of values.
-        encoder: walks it; by default one that knows values only.
+        state: a mapping of values; with an encoder, what that encoder gave for it.
+        encoder: what walked it; by default one that knows values only does it now.
     """
-    encoder = Encoder() if encoder is None else encoder
-    structure = encoder.encode(dict(state), "")
+    structure: Any = state
+    if encoder is None:
+        encoder = Encoder()
+        structure = encoder.encode(dict(state), "")
     staged = Staging().fill(encoder.arrays)
     arrays = {
         name: Loaded(encoder.arrays[name].dtype, encoder.arrays[name].shape, bytearray(staged.data[a:b]))
@@ -531,7 +628,8 @@ def digest(value: Any) -> str:
     Raises:
         Uncapturable: nobody knows how to keep it.
     """
-    return sha256(json.dumps(leaves_of(encode({"value": value})), sort_keys=True).encode()).hexdigest()
+    snapshot = encode({"value": value})
+    return sha256(json.dumps([snapshot.structure, leaves_of(snapshot)], sort_keys=True).encode()).hexdigest()
 
 
 def leaves_of(snapshot: Snapshot) -> dict[str, str]:
@@ -580,14 +678,22 @@ def _write_dict(encoder: Encoder, value: dict[Any, Any], path: str) -> Any:
     known = encoder.alias(id(value), value, path)
     if known is not None:
         return known
-    return encoder.nested(value, path, lambda: _write_items(encoder, value, f"{path}." if path else ""))
-
-
-def _write_items(encoder: Encoder, value: dict[Any, Any], below: str) -> Any:
+    below = f"{path}." if path else ""
     if all(type(key) is str for key in value) and "$" not in value:
         return {key: encoder.encode(item, below + key) for key, item in value.items()}
-    pairs = [[encoder.encode(key, f"{below}keys.{key}"), encoder.encode(item, f"{below}{key}")] for key, item in value.items()]
+    pairs = []
+    for index, (key, item) in enumerate(value.items()):
+        with encoder.hashed():
+            node = encoder.encode(key, f"{below}keys.{index}")
+        pairs.append([node, encoder.encode(item, f"{below}{_name_of(key, index)}")])
     return {"$": "dict", "items": pairs}
+
+
+def _name_of(key: Any, index: int) -> str:
+    """What a key's value is called in a path: the key, if that is short and says which it is."""
+    if type(key) is str:
+        return key
+    return str(key) if type(key) in _SCALARS and (type(key) is not int or abs(key) < 1 << 63) else f"{index}"
 
 
 def _write_part(encoder: Encoder, value: Part, path: str) -> Any:
@@ -603,7 +709,9 @@ def _write_registered(encoder: Encoder, value: Any, path: str) -> Any:
     if known is not None:
         return known
     name = values.class_name(value)
-    return {"$": "registered", "type": name, "value": encoder.encode(_registered_by_name[name][0](value), path)}
+    with encoder.unfinished(path):
+        content = encoder.encode(_registered_by_name[name][0](value), f"{path}.value")
+    return {"$": "registered", "type": name, "value": content}
 
 
 def write_record(encoder: Encoder, value: Any, path: str) -> Any:
@@ -616,16 +724,37 @@ def write_record(encoder: Encoder, value: Any, path: str) -> Any:
 
 def _form_writer(form: values.Form) -> Writer:
     def write(encoder: Encoder, value: Any, path: str) -> Any:
-        known = encoder.alias(id(value), value, path) if form.shared else None
-        if known is not None:
-            return known
-        try:
-            plainer = form.write(value)
-        except TypeError as error:
-            raise Uncapturable(path, value, str(error)) from None
-        return {"$": form.word, "value": encoder.encode(plainer, path)}
+        return {"$": form.word, "value": _plainer(encoder, value, path, form.write, hashed=form.hashed)}
 
     return write
+
+
+def _holder_writer(holder: values.Holder) -> Writer:
+    def write(encoder: Encoder, value: Any, path: str) -> Any:
+        encoder.refuse_key(value, path)
+        known = encoder.alias(id(value), value, path)
+        if known is not None:
+            return known
+        head = _made_plainer(value, path, holder.head)
+        content = _plainer(encoder, value, path, holder.items, hashed=holder.hashed)
+        return {"$": holder.word, "value": content} if head is None else {"$": holder.word, "head": head, "value": content}
+
+    return write
+
+
+def _plainer(encoder: Encoder, value: Any, path: str, make: Callable[[Any], Any], *, hashed: bool) -> Any:
+    plainer = _made_plainer(value, path, make)
+    if not hashed:
+        return encoder.encode(plainer, path)
+    with encoder.hashed():
+        return encoder.items(plainer, path, ordered=False)
+
+
+def _made_plainer(value: Any, path: str, make: Callable[[Any], Any]) -> Any:
+    try:
+        return make(value)
+    except TypeError as error:
+        raise Uncapturable(path, value, str(error)) from None
 
 
 def _library_writer(library: ModuleType) -> Writer:
@@ -639,7 +768,7 @@ def _library_writer(library: ModuleType) -> Writer:
 
 _registered_by_name: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {}
 _WRITERS: dict[type, Writer | None] = {list: _write_list, tuple: _write_tuple, dict: _write_dict, Part: _write_part}
-_BUILT_IN = frozenset({*_SCALARS, *_WRITERS, *values.FORMS})
+_BUILT_IN = frozenset({*_SCALARS, *_WRITERS, *values.FORMS, *values.HOLDERS})
 
 
 def find_writer(kind: type) -> Writer | None:
@@ -654,7 +783,9 @@ def _search_writer(kind: type) -> Writer | None:
     if library is not None:
         writer: Writer | None = library.writer_of(kind)
         return writer or _library_writer(library)
+    if kind in values.HOLDERS:
+        return _holder_writer(values.HOLDERS[kind])
     form = values.form_of(kind)
     if form is not None:
         return _form_writer(form)
-    return write_record if is_dataclass(kind) else None
+    return write_record if is_dataclass(kind) and values.is_plain(kind) else None

@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from itertools import zip_longest
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from kladml import libraries
@@ -83,25 +84,44 @@ class Restorer:
         return self.bind(saved, live if same else tuple.__new__(type(saved), items))
 
     def _dict(self, live: Any, saved: dict[Any, Any], path: str) -> Any:
-        target = self.bind(saved, live if type(live) is type(saved) or (type(saved) is dict and isinstance(live, dict)) else saved)
+        target = self.bind(saved, live if type(live) is type(saved) else saved)
         old = dict(live) if target is live else {}
         filled = [(key, self.restore(old.get(key), item, f"{path}.{key}")) for key, item in list(saved.items())]
+        if isinstance(target, defaultdict):
+            target.default_factory = saved.default_factory  # type: ignore[attr-defined]
         target.clear()
         target.update(dict(filled))
         return target
 
-    def _collection(self, live: Any, saved: Any, path: str) -> Any:
-        """A set, deque or bytearray."""
-        if type(live) is not type(saved) or (isinstance(saved, deque) and live.maxlen != saved.maxlen):
-            live = None
-        items = saved if isinstance(saved, bytearray) else [self.restore(None, item, f"{path}.{at}") for at, item in enumerate(saved)]
-        target = self.bind(saved, saved if live is None else live)
+    def _deque(self, live: Any, saved: deque[Any], path: str) -> Any:
+        target = self.bind(saved, live if type(live) is deque and live.maxlen == saved.maxlen else saved)
+        old = [*live][: len(saved)] if target is live else []
+        items = [self.restore(one, item, f"{path}.{at}") for at, (one, item) in enumerate(zip_longest(old, list(saved)))]
         target.clear()
-        target.update(items) if isinstance(target, set) else target.extend(items)
+        target.extend(items)
+        return target
+
+    def _set(self, live: Any, saved: set[Any], path: str) -> Any:
+        target = self.bind(saved, live if type(live) is set else saved)
+        items = [self.restore(None, item, f"{path}.{at}") for at, item in enumerate(saved)]
+        target.clear()
+        target.update(items)
+        return target
+
+    def _bytearray(self, live: Any, saved: bytearray, path: str) -> Any:
+        target = self.bind(saved, live if type(live) is bytearray else saved)
+        target[:] = bytes(saved)
+        return target
+
+    def _namespace(self, live: Any, saved: SimpleNamespace, path: str) -> Any:
+        target = self.bind(saved, live if type(live) is SimpleNamespace else saved)
+        self._fill(target, dict(vars(saved)), path)
+        for name in vars(target).keys() - vars(saved).keys():
+            del vars(target)[name]
         return target
 
     def _random(self, live: Any, saved: random.Random, path: str) -> Any:
-        if not isinstance(live, random.Random):
+        if type(live) is not random.Random:
             return self.bind(saved, saved)
         live.setstate(saved.getstate())
         return self.bind(saved, live)
@@ -115,8 +135,7 @@ class Restorer:
             return self.load(live, saved, saved.content["state"], path)
         if saved.kind == ATTRIBUTES and is_own(type(live)):
             self.bind(saved, live)
-            self.attributes(vars(live), saved.content, path)
-            return live
+            return self._fill(live, saved.content, path)
         if saved.kind not in (STATEFUL, ATTRIBUTES):
             library = libraries.integration("torch_state")
             filled = library.restore(self, live, saved, path)
@@ -135,9 +154,15 @@ class Restorer:
             attributes: the living ones, changed.
             saved: as they were read.
             path: where they stand.
+
+        Raises:
+            CheckpointMismatch: they do not fit what `setup` built.
         """
-        for name, item in saved.items():
-            attributes[name] = self.restore(attributes.get(name), item, f"{path}.{name}")
+        try:
+            for name, item in saved.items():
+                attributes[name] = self.restore(attributes.get(name), item, f"{path}.{name}")
+        except RecursionError:
+            raise CheckpointMismatch(f"what the checkpoint holds for {path} is nested too deeply. {_WAYS}") from None
 
     def load(self, live: Stateful, saved: Part, state: Any, path: str) -> Any:
         """Fill an object by its own `load_state_dict`.
@@ -169,17 +194,20 @@ class Restorer:
 
     def _record(self, live: Any, saved: Any, path: str) -> Any:
         target = self.bind(saved, live if type(live) is type(saved) else saved)
-        old = values.fields(live) if target is live else {}
-        for name, item in values.fields(saved).items():
-            object.__setattr__(target, name, self.restore(old.get(name), item, f"{path}.{name}"))
+        return self._fill(target, values.fields(saved), path)
+
+    def _fill(self, target: Any, saved: Mapping[str, Any], path: str) -> Any:
+        """Put the attributes of an object back, without running any of its code."""
+        old = values.fields(target)
+        for name, item in saved.items():
+            values.set_field(target, name, self.restore(old.get(name), item, f"{path}.{name}"))
         return target
 
     _FILLERS: ClassVar[dict[type, Any]] = {
         list: _list,
         tuple: _tuple,
         **dict.fromkeys((dict, OrderedDict, Counter, defaultdict), _dict),
-        **dict.fromkeys((set, deque, bytearray), _collection),
-        random.Random: _random,
+        **{set: _set, deque: _deque, bytearray: _bytearray, SimpleNamespace: _namespace, random.Random: _random},
         Unchanged: _unchanged,
         Part: _part,
     }

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from kladml import libraries
+from kladml.checkpoint import values
 from kladml.checkpoint.capture import is_own
 from kladml.errors import CheckpointMismatch
 
@@ -55,12 +56,21 @@ def restore(states: dict[str, Any]) -> None:
 
     Args:
         states: what `capture` gave; a library that is not loaded yet is imported.
+
+    Raises:
+        CheckpointMismatch: it is none that this version of Python and of the libraries take.
     """
-    python = states["python"]
-    words = struct.unpack(f"<{len(python['words']) // 4}I", python["words"])
-    random.setstate((python["version"], words, python["gauss"]))
-    for name in sorted(libraries.ARRAYS & states.keys()):
-        libraries.integration(name).set_rng(states[name])
+    try:
+        python = states["python"]
+        words = struct.unpack(f"<{len(python['words']) // 4}I", python["words"])
+        random.setstate((python["version"], words, python["gauss"]))
+        for name in sorted(libraries.ARRAYS & states.keys()):
+            libraries.integration(name).set_rng(states[name])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, struct.error) as error:
+        raise CheckpointMismatch(
+            f"the random generators cannot be put back to what the checkpoint holds: {error}. Use the versions of Python and of the "
+            "libraries that it was written with, or start the experiment anew (kladml run --restart NAME)."
+        ) from error
 
 
 def draw() -> int:
@@ -110,7 +120,7 @@ def put_back(generators: Mapping[str, Any], states: Mapping[str, Any]) -> list[s
         if isinstance(one, random.Random):
             try:
                 one.setstate(state)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, LookupError, OverflowError) as error:
                 raise CheckpointMismatch(f"the state of the generator {path} does not fit the one that setup() built: {error}") from error
         elif one is not None:
             _library(one).set_state(one, state)
@@ -140,7 +150,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
     kind = type(value)
     of_torch = libraries.library_of_type(kind, {"torch"}) is not None and libraries.integration("torch_state").has_parts(kind)
     if is_own(kind) or of_torch:
-        return list(vars(value).items())
+        return list(values.fields(value).items())
     return []
 
 

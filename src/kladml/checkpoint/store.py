@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
+import stat
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from kladml import durable
 from kladml.checkpoint import codec
@@ -22,6 +25,10 @@ from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, Chec
 from kladml.records import FORMAT
 
 MANIFEST = "manifest.json"
+_FILE = re.compile(rf"{re.escape(STRUCTURE)}|{re.escape(ARRAYS)}|object-\d{{1,9}}\.[a-z]{{1,16}}")
+"""Names that a manifest may give to files."""
+
+_MANIFEST_BYTES = 1 << 26
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +116,7 @@ class CheckpointStore:
         durable.create_directory(path)
         hashing = _Hashing(snapshot)
         text = json.dumps(snapshot.structure, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        files = {STRUCTURE: text.encode(errors="backslashreplace"), **snapshot.files}
+        files = {STRUCTURE: text.encode(errors="surrogatepass"), **snapshot.files}
         summary = {name: {"size": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
         for name, data in files.items():
             durable.write_new(path / name, [data])
@@ -136,7 +143,7 @@ class CheckpointStore:
         Raises:
             CheckpointCorrupt: a file is missing or is not what the manifest says.
         """
-        files = {name: _verified(commit.path / name, expected) for name, expected in commit.files.items()}
+        files = {name: _verified(commit.path, name, expected) for name, expected in commit.files.items()}
         arrays = codec.read_arrays(files.pop(ARRAYS, None))
         for name, array in arrays.items():
             if codec.digest_of(f"{array.dtype}{list(array.shape)}", array.data) != commit.leaves.get(name):
@@ -152,18 +159,21 @@ class CheckpointStore:
         """
         path = self.directory / f"{number:08d}"
         try:
-            manifest = json.loads((path / MANIFEST).read_bytes())
+            manifest = json.loads(_content(path, MANIFEST, None))
             found = manifest["format"]
             expected = manifest.pop("digest")
         except FileNotFoundError:
             raise CheckpointCorrupt(f"{path} has no {MANIFEST}: the save was cut off before it was complete") from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError, OSError) as error:
             raise CheckpointCorrupt(f"{path / MANIFEST} is damaged: {error}") from None
         if not isinstance(found, int) or found > FORMAT:
             raise CheckpointVersion(f"{path} has format {found!r}; this version reads up to {FORMAT}. Upgrade kladml to continue from it.")
         if expected != _digest(manifest):
             raise CheckpointCorrupt(f"{path / MANIFEST} is damaged: it does not match its own digest")
-        return _to_commit(manifest, path)
+        commit = _to_commit(manifest, path)
+        if commit.number != number:
+            raise CheckpointCorrupt(f"{path / MANIFEST} is of another commit: {commit.number!r}")
+        return commit
 
     def latest(self) -> tuple[Commit, Any] | None:
         """The newest commit that can be loaded whole, stepping back over damaged ones with a warning each.
@@ -265,17 +275,34 @@ def _confirm(snapshot: Snapshot) -> None:
         raise ChangedArray(changed)
 
 
-def _verified(path: Path, expected: Mapping[str, Any]) -> bytes:
+def _verified(folder: Path, name: str, expected: Mapping[str, Any]) -> bytes:
     try:
-        data = path.read_bytes()
+        data = _content(folder, name, expected["size"])
     except FileNotFoundError:
-        raise CheckpointCorrupt(f"{path} is missing") from None
-    if len(data) != expected["size"]:
-        raise CheckpointCorrupt(f"{path} has {len(data)} bytes, its manifest says {expected['size']}")
+        raise CheckpointCorrupt(f"{folder / name} is missing") from None
+    except OSError as error:
+        raise CheckpointCorrupt(f"{folder / name} cannot be read: {error}") from None
     found = sha256(memoryview(data)[: expected.get("header_size")]).hexdigest()
     if found != expected["sha256"]:
-        raise CheckpointCorrupt(f"{path} has the digest {found[:12]}…, its manifest says {expected['sha256'][:12]}…")
+        raise CheckpointCorrupt(f"{folder / name} has the digest {found[:12]}…, its manifest says {expected['sha256'][:12]}…")
     return data
+
+
+def _content(folder: Path, name: str, size: int | None) -> bytes:
+    """A file of a commit. It must be a plain file in a plain folder: what a link leads to is no part of a commit."""
+    plain = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    inside = os.open(folder, plain | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(name, plain | os.O_NONBLOCK, dir_fd=inside)  # a pipe would never open
+    finally:
+        os.close(inside)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise CheckpointCorrupt(f"{folder / name} is no plain file")
+        if found.st_size != size and not (size is None and found.st_size <= _MANIFEST_BYTES):
+            raise CheckpointCorrupt(f"{folder / name} has {found.st_size} bytes, its manifest says {size}")
+        return file.read()
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
@@ -285,5 +312,22 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 def _to_commit(manifest: dict[str, Any], path: Path) -> Commit:
     ours = ("format", "number", "files", "leaves", "rebuilt", "digest")
     info = {key: value for key, value in manifest.items() if key not in ours}
-    files, leaves, rebuilt = manifest["files"], manifest["leaves"], tuple(manifest["rebuilt"])
-    return Commit(number=manifest["number"], path=path, info=info, files=files, leaves=leaves, rebuilt=rebuilt)
+    files, leaves, rebuilt = manifest.get("files"), manifest.get("leaves"), manifest.get("rebuilt")
+    if not (_are_files(files) and _are_texts(leaves) and isinstance(rebuilt, list) and all(isinstance(name, str) for name in rebuilt)):
+        raise CheckpointCorrupt(f"{path / MANIFEST} is damaged: it does not say which files and leaves there are")
+    return Commit(number=manifest.get("number", 0), path=path, info=info, files=files, leaves=leaves, rebuilt=tuple(rebuilt))
+
+
+def _are_files(files: Any) -> TypeGuard[dict[str, Mapping[str, Any]]]:
+    """Whether a manifest names its files as the store does: a file outside the folder, or in one below, is none of a commit's."""
+    return isinstance(files, dict) and STRUCTURE in files and all(_FILE.fullmatch(name) and _is_summary(one) for name, one in files.items())
+
+
+def _is_summary(summary: Any) -> bool:
+    if not isinstance(summary, dict) or not isinstance(summary.get("sha256"), str):
+        return False
+    return all(type(summary.get(name, 0)) is int and summary.get(name, 0) >= 0 for name in ("size", "header_size")) and "size" in summary
+
+
+def _are_texts(leaves: Any) -> TypeGuard[dict[str, str]]:
+    return isinstance(leaves, dict) and all(isinstance(one, str) for one in leaves.values())

@@ -11,34 +11,62 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from fractions import Fraction
+from functools import cache
+from itertools import permutations
+from operator import is_
 from pathlib import Path
+from types import BuiltinFunctionType, MemberDescriptorType, SimpleNamespace
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from kladml.errors import CheckpointCorrupt, CheckpointMismatch
 
 _FACTORIES = {"int": int, "float": float, "str": str, "list": list, "dict": dict, "set": set, "none": None}
+_FEW = 6
+_WAYS = "Undo the change to the code, or start the experiment anew (kladml run --restart NAME)."
 _EXACT_INT = 1 << 63
 """Integers beyond this are kept in hexadecimal: other JSON readers round them, and Python refuses very long decimal ones."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Form:
-    """How values of one type are kept.
+    """How values of one type are kept that do not change.
 
     Attributes:
         word: what the type is called on disk.
         write: gives the plainer value.
         read: gives the value back.
-        shared: whether one object that stands in two places must be one object again.
+        hashed: whether it holds its items by their hash.
     """
 
     word: str
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
-    shared: bool = False
+    hashed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holder:
+    """How containers of one type are kept: those that can change, so that one that stands in two places is one again, and may hold itself.
+
+    Attributes:
+        word: what the type is called on disk.
+        items: gives what it holds, as a plainer container.
+        fill: puts what `items` gave into an empty one.
+        new: makes an empty one from what `head` gave.
+        head: gives what it is beside what it holds: a text or number.
+        hashed: whether it holds its items by their hash.
+    """
+
+    word: str
+    items: Callable[[Any], Any]
+    fill: Callable[[Any, Any], Any]
+    new: Callable[[Any], Any]
+    head: Callable[[Any], Any] = lambda value: None
+    hashed: bool = False
 
 
 def _random(state: Any) -> random.Random:
@@ -47,43 +75,85 @@ def _random(state: Any) -> random.Random:
     return generator
 
 
-def _datetime(parts: Any) -> datetime:
-    return datetime.fromisoformat(parts[0]).replace(fold=parts[1])
+def _in_order(value: Any) -> list[Any]:
+    """Items of a set; of a small one such that a set built from them is walked in the same order.
+
+    In which order a larger one is walked depends on how it came about, and is not kept.
+    """
+    wanted = list(value)
+    orders = permutations(wanted) if len(wanted) <= _FEW else ()
+    return next((list(items) for items in orders if all(map(is_, set(items), wanted))), wanted)
 
 
+def _factory_word(value: defaultdict[Any, Any]) -> str:
+    for word, factory in _FACTORIES.items():
+        if value.default_factory is factory:
+            return word
+    raise TypeError(f"a defaultdict of {value.default_factory!r}; kept are those of {', '.join(_FACTORIES)}")
+
+
+def _moment(kind: Any) -> Callable[[Any], Any]:
+    return lambda parts: kind.fromisoformat(parts[0]).replace(fold=parts[1], tzinfo=parts[2])
+
+
+def _parts_of_moment(value: Any) -> Any:
+    return value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo
+
+
+def _parts_of_timezone(value: Any) -> Any:
+    return value.__getinitargs__()
+
+
+def _key_of_zone(zone: ZoneInfo) -> str:
+    if zone.key is None:
+        raise TypeError("a time zone that has no name")
+    return zone.key
+
+
+HOLDERS: dict[type, Holder] = {
+    set: Holder("set", _in_order, set.update, lambda head: set(), hashed=True),
+    OrderedDict: Holder("ordered", dict, OrderedDict.update, lambda head: OrderedDict()),
+    Counter: Holder("counter", dict, dict.update, lambda head: Counter()),
+    defaultdict: Holder("defaultdict", dict, dict.update, lambda head: defaultdict(_FACTORIES[head]), _factory_word),
+    deque: Holder("deque", list, deque.extend, lambda head: deque(maxlen=head), lambda value: value.maxlen),
+    bytearray: Holder("bytearray", bytes, bytearray.extend, lambda head: bytearray()),
+    SimpleNamespace: Holder("namespace", vars, lambda made, items: vars(made).update(items), lambda head: SimpleNamespace()),
+    random.Random: Holder("random", random.Random.getstate, random.Random.setstate, lambda head: random.Random()),  # noqa: S311
+}
 FORMS: dict[type, Form] = {
-    set: Form("set", list, set, shared=True),  # in the order of iteration, which a set built from it mostly has again
-    frozenset: Form("frozenset", list, frozenset),
-    OrderedDict: Form("ordered", lambda value: list(value.items()), OrderedDict, shared=True),
-    Counter: Form("counter", lambda value: list(value.items()), lambda pairs: Counter(dict(pairs)), shared=True),
-    deque: Form("deque", lambda value: (value.maxlen, list(value)), lambda parts: deque(parts[1], parts[0]), shared=True),
-    bytes: Form("bytes", lambda value: base64.b64encode(value).decode(), base64.b64decode),
-    bytearray: Form("bytearray", lambda value: base64.b64encode(value).decode(), lambda t: bytearray(base64.b64decode(t)), shared=True),
+    frozenset: Form("frozenset", _in_order, frozenset, hashed=True),
+    bytes: Form("bytes", lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode(text, validate=True)),
     complex: Form("complex", lambda value: (value.real, value.imag), lambda parts: complex(*parts)),
     range: Form("range", lambda value: (value.start, value.stop, value.step), lambda parts: range(*parts)),
-    datetime: Form("datetime", lambda value: (value.isoformat(), value.fold), _datetime),
+    slice: Form("slice", lambda value: (value.start, value.stop, value.step), lambda parts: slice(*parts)),
+    datetime: Form("datetime", _parts_of_moment, _moment(datetime)),
     date: Form("date", date.isoformat, date.fromisoformat),
-    time: Form("time", time.isoformat, time.fromisoformat),
+    time: Form("time", _parts_of_moment, _moment(time)),
     timedelta: Form("timedelta", lambda value: (value.days, value.seconds, value.microseconds), lambda parts: timedelta(*parts)),
-    timezone: Form("timezone", lambda value: value.utcoffset(None), timezone),
+    timezone: Form("timezone", _parts_of_timezone, lambda parts: timezone(*parts)),
+    ZoneInfo: Form("zone", _key_of_zone, ZoneInfo),
     Decimal: Form("decimal", str, Decimal),
     Fraction: Form("fraction", lambda value: (value.numerator, value.denominator), lambda parts: Fraction(*parts)),
     UUID: Form("uuid", str, UUID),
     type(Path()): Form("path", str, Path),
-    random.Random: Form("random", random.Random.getstate, _random, shared=True),
 }
-_READERS = {form.word: form.read for form in FORMS.values()}
+_HOLDERS = {holder.word: holder for holder in HOLDERS.values()}
 
 
 def form_of(kind: type) -> Form | None:
     """How values of exactly this type are kept; None when there is no way."""
-    if kind is defaultdict:
-        return Form("defaultdict", _write_defaultdict, _read_defaultdict, shared=True)
+    if issubclass(kind, Flag):
+        return Form("flag", lambda value: (_name(kind), value.value), _read_flag)
     if issubclass(kind, Enum):
         return Form("enum", lambda value: (_name(kind), value.name), _read_enum)
-    if issubclass(kind, tuple) and isinstance(vars(kind).get("_fields"), tuple):
-        return Form("namedtuple", lambda value: (_name(kind), list(value)), _read_namedtuple)
+    if is_namedtuple(kind):
+        return Form("namedtuple", _write_namedtuple, _read_namedtuple)
     return FORMS.get(kind)
+
+
+def holder_of(word: str) -> Holder | None:
+    """How containers of a kind are filled; None when the word is not of a container."""
+    return _HOLDERS.get(word)
 
 
 def read(word: str, content: Any) -> Any:
@@ -97,7 +167,7 @@ def read(word: str, content: Any) -> Any:
         CheckpointCorrupt: there is no such word.
         CheckpointMismatch: it is of a class that this process has not.
     """
-    reader = _READERS.get(word) or {"defaultdict": _read_defaultdict, "enum": _read_enum, "namedtuple": _read_namedtuple}.get(word)
+    reader = _READERS.get(word)
     if reader is None:
         raise CheckpointCorrupt(f"the state holds a value of the unknown kind {word!r}; was it written by a newer version?")
     return reader(content)
@@ -119,9 +189,36 @@ def read_number(node: Mapping[str, Any]) -> float:
 
 
 def fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass's instance that are set, those of `__slots__` included."""
-    names = (field.name for field in dataclasses.fields(value))
-    return {name: object.__getattribute__(value, name) for name in names if _has(value, name)}
+    """The attributes of an object that are set, those of `__slots__` included."""
+    kind: Any = type(value)
+    found = {name: object.__getattribute__(value, name) for name in _slots(kind) if _has(value, name)}
+    return found | vars(value) if kind.__dictoffset__ else found
+
+
+def set_field(value: Any, name: str, item: Any) -> None:
+    """Bind an attribute of an object, also of a frozen one, without running any of its code."""
+    kind: Any = type(value)
+    if name in _slots(kind):
+        object.__setattr__(value, name, item)
+    else:
+        vars(value)[name] = item
+
+
+@cache
+def _slots(kind: Any) -> tuple[str, ...]:
+    """Names in `__slots__` of a class and its bases, as they are called inside."""
+    members = [(name, item) for base in kind.__mro__ for name, item in vars(base).items()]
+    return tuple(name for name, item in members if isinstance(item, MemberDescriptorType))
+
+
+def is_plain(kind: type) -> bool:
+    """Whether all that objects of a class hold is in their attributes: none of its bases is a type that keeps more, as `list` does."""
+    return not any(isinstance(vars(base).get("__new__"), BuiltinFunctionType) for base in kind.__mro__[:-1])
+
+
+def is_namedtuple(kind: type) -> bool:
+    """Whether a class was made by `collections.namedtuple` or `typing.NamedTuple`, or derives from one that was."""
+    return issubclass(kind, tuple) and any(isinstance(vars(base).get("_fields"), tuple) for base in kind.__mro__)
 
 
 def class_of(name: str, base: type | None = None) -> type:
@@ -143,7 +240,7 @@ def class_of(name: str, base: type | None = None) -> type:
         wanted = "dataclass" if base is None else base.__name__
         raise CheckpointMismatch(
             f"the checkpoint holds a value of the {wanted} {name}, which this program does not have (any more). Import its module before "
-            "loading, undo the renaming, or start the experiment anew."
+            f"loading. {_WAYS}"
         )
     kind: type = found
     return kind
@@ -166,22 +263,32 @@ def _has(value: Any, name: str) -> bool:
     return True
 
 
-def _write_defaultdict(value: Any) -> Any:
-    for word, factory in _FACTORIES.items():
-        if value.default_factory is factory:
-            return (word, list(value.items()))
-    raise TypeError(f"a defaultdict of {value.default_factory!r}; kept are those of {', '.join(_FACTORIES)}")
-
-
-def _read_defaultdict(parts: Any) -> Any:
-    return defaultdict(_FACTORIES[parts[0]], parts[1])
-
-
 def _read_enum(parts: Any) -> Any:
     kind: Any = class_of(parts[0], Enum)
+    if parts[1] not in kind.__members__:
+        raise CheckpointMismatch(f"the checkpoint holds {parts[0]}.{parts[1]}, which that enum does not have (any more). {_WAYS}")
     return kind[parts[1]]
+
+
+def _read_flag(parts: Any) -> Any:
+    kind: Any = class_of(parts[0], Flag)
+    return kind(parts[1])
+
+
+def _write_namedtuple(value: Any) -> Any:
+    if getattr(value, "__dict__", None):
+        raise TypeError("a named tuple with attributes beside its fields")
+    return class_name(value), list(value)
 
 
 def _read_namedtuple(parts: Any) -> Any:
     kind: Any = class_of(parts[0], tuple)
+    if not is_namedtuple(kind) or len(kind._fields) != len(parts[1]):
+        raise CheckpointMismatch(f"the checkpoint holds a {parts[0]} of {len(parts[1])} fields, which that class does not have. {_WAYS}")
     return tuple.__new__(kind, parts[1])
+
+
+_READERS = {
+    **{form.word: form.read for form in FORMS.values()},
+    **{"enum": _read_enum, "flag": _read_flag, "namedtuple": _read_namedtuple},
+}

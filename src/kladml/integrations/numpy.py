@@ -35,6 +35,8 @@ def encode(value: Any, path: str, encoder: Encoder) -> Any:
     """An array, scalar or generator as JSON; elements go into the encoder's arrays."""
     import numpy as np
 
+    if not isinstance(value, np.generic):
+        encoder.refuse_key(value, path)
     known = encoder.alias(_key(value), value, path)
     if known is not None:
         return known
@@ -45,8 +47,12 @@ def encode(value: Any, path: str, encoder: Encoder) -> Any:
     name = _STORED.get(dtype.name)
     shape = value.shape if name is not None else (value.nbytes,)
     stored = Array(name or "U8", shape, value.nbytes, dtype.alignment, value, "numpy")
-    kind = "numpy.array" if isinstance(value, np.ndarray) else "numpy.scalar"
-    return {"$": kind, "array": encoder.array(stored, path), "dtype": dtype.str, "shape": list(value.shape)}
+    node = {"$": "numpy.scalar", "array": encoder.array(stored, path), "dtype": value.dtype.str, "shape": list(value.shape)}
+    if isinstance(value, np.ndarray):
+        node["$"] = "numpy.array"
+        if value.flags.fnc:  # sums over it go another way through memory
+            node["order"] = "F"
+    return node
 
 
 def _key(value: Any) -> Any:
@@ -113,10 +119,11 @@ def set_state(generator: Any, state: Any) -> None:
 
     try:
         if isinstance(generator, np.random.RandomState):
-            generator.set_state(state)
+            _set_random_state(generator, state)
         else:
+            _check_position(state)
             generator.bit_generator.state = state
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise CheckpointMismatch(f"the state of a NumPy generator does not fit the one that setup() built: {error}") from error
 
 
@@ -126,7 +133,7 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
 
     if node["$"] == "numpy.random_state":
         random_state = np.random.RandomState()
-        random_state.set_state(decoder.decode(node["state"]))
+        _set_random_state(random_state, decoder.decode(node["state"]))
         return random_state
     if node["$"] == "numpy.generator":
         state = decoder.decode(node["state"])
@@ -135,8 +142,12 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
     dtype = np.dtype(node["dtype"])
     if dtype.hasobject:
         raise ValueError(f"an array of {node['dtype']} could run code when read")
-    array = np.frombuffer(data, dtype=dtype).reshape(node["shape"]).copy()
-    return array if node["$"] == "numpy.array" else array[()]
+    stored = np.frombuffer(data, dtype=dtype.newbyteorder("<")).reshape(node["shape"])
+    if node["$"] != "numpy.array":
+        return stored[()]
+    array = np.empty(stored.shape, dtype, order="F" if node.get("order") == "F" else "C")
+    array[...] = stored
+    return array
 
 
 def restore(live: Any, saved: Any) -> Any:
@@ -154,9 +165,11 @@ def restore(live: Any, saved: Any) -> Any:
     elif isinstance(live, np.random.RandomState) and isinstance(saved, np.random.RandomState):
         live.set_state(saved.get_state(legacy=False))
         return live
-    elif isinstance(live, np.ndarray) and live.shape == np.shape(saved) and live.dtype == saved.dtype and live.flags.writeable:
-        live[...] = saved
-        return live
+    elif isinstance(live, np.ndarray) and isinstance(saved, np.ndarray):
+        in_order = live.flags.fnc == saved.flags.fnc or not live.flags.forc
+        if live.shape == saved.shape and live.dtype == saved.dtype and in_order and live.flags.writeable:
+            live[...] = saved
+            return live
     return saved
 
 
@@ -193,7 +206,7 @@ def set_rng(state: Any) -> None:
     """Restore the global generator."""
     import numpy as np
 
-    np.random.set_state(state)
+    _set_random_state(np.random, state)
 
 
 def number(value: Any) -> float | None:
@@ -213,5 +226,20 @@ def _bit_generator(state: dict[str, Any]) -> Any:
     if kind is None:
         raise CaptureError(f"a generator of the kind {state['bit_generator']!r} cannot be restored; known are {', '.join(kinds)}")
     generator: Any = kind()
+    _check_position(state)
     generator.state = state
     return generator
+
+
+def _set_random_state(generator: Any, state: Any) -> None:
+    _check_position(state)
+    generator.set_state(state)
+
+
+def _check_position(state: dict[str, Any]) -> None:
+    """NumPy takes any position in a Mersenne twister's words and would read beyond them."""
+    inner = state["state"]
+    if "pos" in inner and not 0 <= inner["pos"] <= len(inner["key"]) == 624:
+        raise ValueError(f"a generator cannot stand at word {inner['pos']}")
+    if "buffer_pos" in state and not 0 <= state["buffer_pos"] <= len(state["buffer"]) == 4:
+        raise ValueError(f"a generator cannot stand at word {state['buffer_pos']}")

@@ -53,6 +53,11 @@ def can_be_made(kind: type) -> bool:
     return issubclass(kind, torch.optim.Optimizer) and vars(torch.optim).get(kind.__name__) is kind
 
 
+def may_become(kind: type, other: type) -> bool:
+    """Whether an object of a type turns into one of another at its first use, as a lazy module does."""
+    return getattr(kind, "cls_to_become", None) is other
+
+
 def rank(kind: type) -> int:
     """Modules first, since others refer to their parameters; optimizers last."""
     import torch
@@ -94,7 +99,7 @@ def _write_module(encoder: Encoder, module: Any, path: str) -> Any:
     state = module.state_dict(keep_vars=True)
     hidden = {name: value for name, value in module.named_buffers() if name not in state}
     content = {
-        "state": {name: encoder.encode(value, f"{path}.{name}") for name, value in state.items()},
+        "state": {name: _write_tensor(encoder, value, f"{path}.{name}") for name, value in state.items()},
         "buffers": {name: encoder.encode(value, f"{path}.{name}") for name, value in hidden.items()},
         "own": _write_attributes(encoder, module, path),
         "attributes": {
@@ -104,6 +109,12 @@ def _write_module(encoder: Encoder, module: Any, path: str) -> Any:
         "gradients": _write_gradients(encoder, module, path),
     }
     return encoder.part("module", content, path, type(module))
+
+
+def _write_tensor(encoder: Encoder, value: Any, path: str) -> Any:
+    import torch
+
+    return {"$": "torch.lazy"} if torch.nn.parameter.is_lazy(value) else encoder.encode(value, path)
 
 
 def _write_attributes(encoder: Encoder, module: Any, path: str) -> dict[str, Any]:
@@ -166,7 +177,7 @@ def _restore_module(restorer: Restorer, live: Any, saved: Part, path: str) -> An
             _bind(modules[name], key, restorer.restore(vars(modules[name]).get(key), item, f"{path}.{name}.{key}"))
     for name, parameter in live.named_parameters():
         gradient = content["gradients"].get(name)
-        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+        parameter.grad = None if gradient is None else torch.empty_like(parameter, requires_grad=False).copy_(gradient)
     return live
 
 
@@ -201,7 +212,7 @@ def _check_shapes(here: Mapping[str, Any], state: Mapping[str, Any], path: str) 
         live = here[name]
         if torch.nn.parameter.is_lazy(live) or not isinstance(value, torch.Tensor):
             continue
-        if not isinstance(live, torch.Tensor) or live.shape != value.shape or live.dtype != value.dtype:
+        if _kind(live) != _kind(value):
             raise CheckpointMismatch(f"{path}.{name}: the checkpoint holds {_kind(value)}, setup() built {_kind(live)}. {_WAYS}")
 
 
@@ -210,6 +221,8 @@ def _kind(value: Any) -> str:
 
     if not isinstance(value, torch.Tensor):
         return f"a {type(value).__name__}"
+    if torch.nn.parameter.is_lazy(value):
+        return "a parameter without a shape"
     return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
