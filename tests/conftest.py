@@ -12,6 +12,8 @@ LEAKS = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LI
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test module is imported: drop what would change how the program behaves."""
+    if "KLADML_TESTS" in os.environ:  # the program takes what begins with its name for a setting
+        os.environ["TESTS_OF_KLADML"] = os.environ["KLADML_TESTS"]
     for name in [*LEAKS, *(name for name in os.environ if name.startswith("KLADML_"))]:
         os.environ.pop(name, None)
     os.environ["TERM"] = "dumb"
