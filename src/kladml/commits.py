@@ -95,6 +95,8 @@ class Commits:
         self._policy = policy
         self._store = CheckpointStore(directory)
         self._last: Commit | None = None
+        self._next = 1
+        self._good: set[int] = set()
         self._staging, self._aside = Staging(), Staging()
         self._task: _Task | None = None
         self._held: tuple[Snapshot, Moment] | None = None
@@ -110,6 +112,7 @@ class Commits:
             CheckpointError: there are commits but none can be loaded.
         """
         self._store.sweep()
+        self._next = self._store.next_number()
         for commit, state in self._store.good():
             try:
                 found = self._found(commit, state)
@@ -117,6 +120,7 @@ class Commits:
                 _log.warning("commit %d cannot be used, stepping back: %s", commit.number, error)
                 continue
             self._last = commit
+            self._good |= {commit.number, commit.info["start"] or commit.number}
             return found
         if self._store.numbers():
             raise CheckpointError(f"none of the commits in {self._store.directory} can be used. Restore it from a copy, or start anew.")
@@ -168,12 +172,12 @@ class Commits:
 
     def has(self, number: int) -> bool:
         """Whether there is a commit of that number."""
-        return number in self._store.numbers()
+        return number in self._good
 
     def next_number(self) -> int:
         """The number that the next commit gets, once no other is being written."""
         self.wait()
-        return self._store.next_number()
+        return self._next
 
     def is_due(self, epoch: int, *, best: bool) -> bool:
         """Whether the end of an epoch is to be committed.
@@ -220,7 +224,7 @@ class Commits:
         """
         self.wait()
         self._when = time.monotonic()
-        task = self._task = _Task(snapshot, moment, self._store.next_number())
+        task = self._task = _Task(snapshot, moment, self._next)
         task.thread = threading.Thread(target=self._write, args=(task,), name="kladml-commit", daemon=True)
         task.thread.start()
         return task.number
@@ -250,10 +254,12 @@ class Commits:
             self.written |= task.error.paths
             self.changed = True
         self.error = task.error
+        self._next = self._store.next_number() if task.commit is None else task.number + 1
         if task.commit is None:
             _log.warning("commit %d was not made, commit %d is still good: %s", task.number, self.number, task.error)
             return
         self._last = task.commit
+        self._good.add(task.number)
         self.completed.append(task.commit)
         if task.moment.best:
             self.best = task.number

@@ -160,7 +160,7 @@ class Experiment:
         returned = to_mapping(self.train_epoch(epoch), "train_epoch()")
         trained = {key: to_number(key, value) for key, value in returned.items()}
         stepping.end_training()
-        if saves.is_pause_due() and saves.wants_commit():
+        if saves.is_pause_due() and saves.wants_commit(by_steps=False):  # the end of the epoch is near
             position = {"trained": trained}
             saves.put(saves.take(position), position)
             context.leave_if_asked()

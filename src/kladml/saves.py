@@ -102,13 +102,18 @@ class Saves:
         context = self._context
         return context.stop_asked or self.asked or context.progress_step >= self._next_step or time.monotonic() >= self._next_look
 
-    def wants_commit(self) -> bool:
-        """At a pause: whether a commit should be made here."""
+    def wants_commit(self, *, by_steps: bool = True) -> bool:
+        """At a pause: whether a commit should be made here.
+
+        Args:
+            by_steps: whether the number of steps is a reason.
+        """
         self._next_look = min(time.monotonic() + _LOOK_EVERY_S, self._commits.next_time)
         self._context.beat_if_due()
         self._take_note()
         context = self._context
-        return context.stop_asked or self.asked or context.progress_step >= self._next_step or self._commits.overdue
+        due = by_steps and context.progress_step >= self._next_step
+        return context.stop_asked or self.asked or due or self._commits.overdue
 
     def commit(self) -> None:
         """Make the present state durable, unless nothing was completed since the last commit. In an epoch, the next pause does it.
@@ -167,7 +172,8 @@ class Saves:
         encoder = Encoder(capture.find_writer, fixed)
         best = number if self._best and position is None else self._commits.best
         loop = {**self._context.get_state(), "best_commit": best, "position": position}
-        generators = {**rng.capture(), "own": rng.states_of(rng.find(self._subject.attributes()))}
+        within = position is not None and "now" in position  # then the position has them
+        generators = {**rng.capture(), "own": {} if within else rng.states_of(rng.find(self._subject.attributes()))}
         structure = {
             "experiment": self._subject.write_state(encoder),
             "rng": encoder.encode(generators, "rng"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from kladml import libraries
@@ -91,9 +91,7 @@ def find(attributes: Mapping[str, Any]) -> dict[str, Any]:
         Generators by path.
     """
     found: dict[str, Any] = {}
-    known: dict[int, Any] = {}
-    for name, value in attributes.items():
-        found.update(_search(value, name, known))
+    _search(attributes.items(), "", found, {})
     return found
 
 
@@ -127,31 +125,47 @@ def put_back(generators: Mapping[str, Any], states: Mapping[str, Any]) -> list[s
     return [path for path in states if path not in generators]
 
 
-def _search(value: Any, path: str, known: dict[int, Any]) -> Iterator[tuple[str, Any]]:
-    if id(value) in known or isinstance(value, (str, bytes, int, float, type(None))):
-        return
-    known[id(value)] = value
-    if isinstance(value, random.Random):
-        yield path, value
-        return
-    library = _library(value)
-    if library is not None and library.is_generator(value):
-        yield path, value
-        return
-    for name, item in _parts(value):
-        yield from _search(item, f"{path}.{name}", known)
+_Inside = Callable[[Any], Iterable[tuple[Any, Any]]]
 
 
-def _parts(value: Any) -> list[tuple[Any, Any]]:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return list(enumerate(value)) if len(value) <= _MANY else []
-    if isinstance(value, dict):
-        return list(value.items()) if len(value) <= _MANY else []
-    kind = type(value)
-    of_torch = libraries.library_of_type(kind, {"torch"}) is not None and libraries.integration("torch_state").has_parts(kind)
-    if is_own(kind) or of_torch:
-        return list(values.fields(value).items())
-    return []
+def _search(items: Iterable[tuple[Any, Any]], before: str, found: dict[str, Any], known: dict[int, Any]) -> None:
+    """Look through named values. It is done at every commit, so that what is to be done with a value is looked up by its type."""
+    for name, value in items:
+        kind = type(value)
+        inside = _INSIDE[kind] if kind in _INSIDE else _INSIDE.setdefault(kind, _inside_of(value))
+        if inside is None or id(value) in known:
+            continue
+        known[id(value)] = value
+        if inside is _itself:
+            found[f"{before}{name}"] = value
+        else:
+            _search(inside(value), f"{before}{name}.", found, known)
+
+
+def _inside_of(value: Any) -> _Inside | None:
+    """What to look through in values of this one's type; `_itself` for a generator, None for what holds none."""
+    kind, library = type(value), _library(value)
+    if isinstance(value, random.Random) or (library is not None and library.is_generator(value)):
+        return _itself
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        return lambda found: enumerate(found) if len(found) <= _MANY else ()
+    if issubclass(kind, dict):
+        return lambda found: list(found.items()) if len(found) <= _MANY else ()
+    of_torch = libraries.library_of_type(kind, {"torch"})
+    parts: _Inside | None = None if of_torch is None else libraries.integration("torch_state").parts_of(kind)
+    return parts or (_fields if is_own(kind) else None)
+
+
+def _itself(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Marks a generator."""
+    return ()
+
+
+def _fields(value: Any) -> Iterable[tuple[Any, Any]]:
+    return list(values.fields(value).items())
+
+
+_INSIDE: dict[type, _Inside | None] = dict.fromkeys((str, bytes, int, float, bool, type(None)))
 
 
 def _library(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kladml.checkpoint import capture
+from kladml.checkpoint import capture, values
 from kladml.checkpoint.codec import LARGE_BYTES, Part, Unchanged
 from kladml.checkpoint.restore import check_unchanged
 from kladml.errors import CheckpointMismatch
@@ -38,12 +38,20 @@ def writer_of(kind: type) -> Callable[[Encoder, Any, str], Any] | None:
     return _write_data if issubclass(kind, data.DataLoader | data.Dataset | data.Sampler) else None
 
 
-def has_parts(kind: type) -> bool:
-    """Whether generators may be found in the attributes of objects of this type."""
+def parts_of(kind: type) -> Callable[[Any], list[tuple[Any, Any]]] | None:
+    """What gives the named parts of an object in which generators may be found; None for types that hold none."""
     import torch
     from torch.utils import data
 
-    return issubclass(kind, torch.nn.Module | data.DataLoader | data.Dataset | data.Sampler)
+    if issubclass(kind, torch.nn.Module):
+        return _parts_of_module
+    return (lambda value: list(values.fields(value).items())) if issubclass(kind, data.DataLoader | data.Dataset | data.Sampler) else None
+
+
+def _parts_of_module(module: Any) -> list[tuple[Any, Any]]:
+    """Inner modules and what torch does not know of: parameters, buffers and hooks are no generators."""
+    internal = _internal()
+    return [(name, item) for name, item in vars(module).items() if name == "_modules" or name not in internal]
 
 
 def can_be_made(kind: type) -> bool:
