@@ -234,7 +234,7 @@ class Saves:
         completed, self._commits.completed = self._commits.completed, []
         for commit in completed:
             progress = commit.info["progress"]
-            self._context.record("commit", {"number": commit.number})
+            self._context.record("commit", {"number": commit.number, **progress})
             self._logger.debug("commit %d: epoch %d, step %d", commit.number, progress["epoch"], progress["step"])
         if self._commits.changed:
             self._commits.changed, self.asked = False, True
