@@ -17,7 +17,7 @@ LAYERS = (
     ("words", "errors records"),
     ("contracts", "interfaces"),
     ("mechanisms", "artifacts carried checkpoint config dataflow durable forks heartbeat journal libraries logs monitor processes project"),
-    ("mechanisms", "imports registry rundir settings surroundings tail tracebacks walks"),
+    ("mechanisms", "imports registry rundir settings surroundings tail tracebacks rewind walks"),
     ("leaves", "backends integrations testing"),
     ("domain", "attempt catalog cleanup commits context experiment exports ledger loading model outputs plan saves session stepping"),
     ("order", "delivery events runner suite supervisor"),

@@ -32,7 +32,7 @@ class Moment:
     Attributes:
         owner: run and attempt.
         progress: epochs and steps completed.
-        start: for a state in the middle of an epoch, the commit that the epoch began with, 0 for what `setup` gave; else None.
+        start: for a state in the middle of an epoch, the commit that the epoch began with; else None.
         sync: makes the journal durable up to where it belongs to this state.
         position: up to where it belongs to it.
         best: whether it holds the best epoch so far.
@@ -97,6 +97,7 @@ class Commits:
         self._last: Commit | None = None
         self._next = 1
         self._good: set[int] = set()
+        self._rebuilt: set[str] | None = None
         self._staging, self._aside = Staging(), Staging()
         self._task: _Task | None = None
         self._held: tuple[Snapshot, Moment] | None = None
@@ -121,6 +122,7 @@ class Commits:
                 continue
             self._last = commit
             self._good |= {commit.number, commit.info["start"] or commit.number}
+            self._set_aside_newer(commit.number)
             return found
         if self._store.numbers():
             raise CheckpointError(f"none of the commits in {self._store.directory} can be used. Restore it from a copy, or start anew.")
@@ -138,7 +140,19 @@ class Commits:
             start = commit.info["start"]
         except (KeyError, TypeError) as error:
             raise CheckpointCorrupt(f"{commit.path} is no commit of a run: {type(error).__name__}: {error}") from None
-        return Found(state, self._store.load(self._store.read(start)) if start else None)
+        self._rebuilt = set(commit.rebuilt)
+        if start is None:
+            return Found(state)
+        begun = self._store.read(start)
+        self._rebuilt &= set(begun.rebuilt)
+        return Found(state, self._store.load(begun))
+
+    def _set_aside_newer(self, number: int) -> None:
+        """Commits that were stepped over do not belong to the journal any more once it is cut; they must not come back."""
+        for newer in self._store.numbers():
+            if newer > number:
+                folder = self._store.directory / f"{newer:08d}"
+                durable.move(folder, folder.with_name(f"damaged-{newer:08d}-{time.time_ns()}"))
 
     @property
     def number(self) -> int:
@@ -192,7 +206,7 @@ class Commits:
         """Keep the state that an epoch begins with, when that is not committed: a commit in the middle of the epoch builds on it.
 
         Args:
-            snapshot: the state, in a staging area of its own.
+            snapshot: the state, in memory of its own.
             moment: what is said about it.
         """
         self._held = (snapshot, moment)
@@ -200,6 +214,10 @@ class Commits:
     def forget(self) -> None:
         """An epoch has ended: what it began with is not needed any more."""
         self._held = None
+
+    def may_leave(self, path: str) -> bool:
+        """Whether a large array may be left to `setup`: it was not written by any commit that this attempt builds on, nor since."""
+        return path not in self.written and (self._rebuilt is None or path in self._rebuilt)
 
     def snapshot(self, encoder: Encoder, structure: Any, *, apart: bool = False) -> Snapshot:
         """Copy a state. Waits until the commit before is written.
@@ -226,7 +244,10 @@ class Commits:
         self._when = time.monotonic()
         task = self._task = _Task(snapshot, moment, self._next)
         task.thread = threading.Thread(target=self._write, args=(task,), name="kladml-commit", daemon=True)
-        task.thread.start()
+        try:
+            task.thread.start()
+        except RuntimeError as error:  # no more threads
+            task.thread, task.error = None, error
         return task.number
 
     def put_held(self) -> int | None:
@@ -270,8 +291,9 @@ class Commits:
         Returns:
             Why the last commit was not made, when it was not.
         """
-        if self._task is not None and self._task.thread is not None:
-            self._task.thread.join()
+        if self._task is not None:
+            if self._task.thread is not None:
+                self._task.thread.join()
             self.poll()
         return self.error
 
@@ -287,7 +309,10 @@ class Commits:
 
     def clear(self) -> None:
         """A run has finished: only the newest commit and the best one stay."""
-        self._store.prune(1, self._pinned(1))
+        try:
+            self._store.prune(1, self._pinned(1))
+        except OSError as error:
+            _log.warning("an old commit could not be removed: %s", error)
 
     def _write(self, task: _Task) -> None:
         moment = task.moment

@@ -69,7 +69,7 @@ def export_best(experiment: Experiment) -> None:
         if written is None:
             return
         files = sorted(entry.name for entry in folder.iterdir())
-        known = sorted({*files, *before["files"]})
+        known = sorted({*files, *filter(_is_of_best, before["files"])})
         durable.write_json(directory.best_model, {"format": FORMAT, "epoch": context.best.epoch, "files": known})
         _put_in_place(folder, written, context.path)
     for name in set(known) - set(files):
@@ -100,11 +100,16 @@ def mend_best(experiment: Experiment) -> None:
         export_best(experiment)
         rng.restore(generators)
         return
-    for name in before["files"]:
+    for name in filter(_is_of_best, before["files"]):
         durable.remove(directory.path / name)
     durable.remove(directory.best_model)
     if epoch is not None:
         experiment.logger.warning("model_best of epoch %d cannot be made again, since that epoch was not committed", epoch)
+
+
+def _is_of_best(name: object) -> bool:
+    """Whether a name may be of a file that we wrote: what the record says is removed, and the record may come from elsewhere."""
+    return isinstance(name, str) and name.startswith("model_best") and "/" not in name and "\0" not in name
 
 
 def _state_of_best(context: RunContext, directory: RunDirectory, epoch: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kladml.checkpoint import capture, rng
@@ -38,6 +39,14 @@ class Subject(Protocol):
         """The attributes by name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A state, and what is said about it, as both were at one moment."""
+
+    snapshot: Snapshot
+    moment: Moment
+
+
 class Saves:
     """Decides when to commit and has it done.
 
@@ -62,6 +71,7 @@ class Saves:
         self._start: int | None = None
         self._ended: tuple[Progress, int] | None = None
         self._best = False
+        self._told = 0
         if context.saved is not None and self._commits.start is None:
             self._ended = (context.progress, self._commits.number)
 
@@ -74,13 +84,12 @@ class Saves:
         progress = self._context.progress
         if start is not None:
             self._start = start
-        elif progress.epoch == 0:
-            self._start = 0
-        elif self._ended is not None and self._ended[0] == progress:
+        elif self._ended is not None and self._ended[0] == progress and self._commits.error is None:
             self._start = self._ended[1]
         else:
             self._start = None
-            self._commits.hold(self._take(None, apart=True), self._moment(None))
+            held = self._taken(None, apart=True)
+            self._commits.hold(held.snapshot, held.moment)
 
     def end_epoch(self, *, best: bool) -> bool:
         """An epoch has ended.
@@ -132,71 +141,73 @@ class Saves:
         self._commits.wait()
         self._take_note()
         if not (self._ended is not None and self._ended[0] == context.progress and self._commits.number >= self._ended[1]):
-            self._put(self._take(None), None)
+            self._put(self._taken(None))
         if context.is_over or context.stop_asked:
             self._settle(None)
 
-    def take(self, position: Mapping[str, Any]) -> Snapshot:
+    def take(self, position: Mapping[str, Any]) -> Taken:
         """The state in the middle of an epoch, to be committed by `put` or dropped.
 
         Args:
             position: where in the epoch it is.
         """
-        return self._take(position)
+        return self._taken(position)
 
-    def put(self, snapshot: Snapshot, position: Mapping[str, Any]) -> None:
+    def put(self, taken: Taken, position: Mapping[str, Any] | None = None) -> None:
         """Begin to make a state in the middle of an epoch durable; wait for it when the run is to stop.
 
         Args:
-            snapshot: the state.
-            position: where in the epoch it is.
+            taken: the state.
+            position: where in the epoch it is, if the run has not gone on since: then the state may be taken again.
         """
         self.asked = False
         start = self._start_number()
         if start is None:
             self._next_step = self._step_after(self._context.progress.step)
-            self._logger.warning("not saved in the middle of the epoch, since what it began with could not be saved")
+            if self._told != self._context.epoch:
+                self._told = self._context.epoch
+                self._logger.warning("no commits in the middle of this epoch, since the state that it began with could not be saved")
             return
-        self._put(snapshot, start)
+        self._put(taken, start)
         if self._context.stop_asked:
             self._settle(position)
 
-    def close(self) -> None:
-        """Wait for what is being written. A run that ends badly keeps what was begun to be committed."""
-        self._commits.wait()
-        self._take_note()
+    def _taken(self, position: Mapping[str, Any] | None, *, apart: bool = False) -> Taken:
+        snapshot = self._snapshot(position, apart=apart)
+        return Taken(snapshot, self._moment(within=position is not None))
 
-    def _take(self, position: Mapping[str, Any] | None, *, apart: bool = False) -> Snapshot:
+    def _snapshot(self, position: Mapping[str, Any] | None, *, apart: bool) -> Snapshot:
         number = self._commits.next_number()
-        fixed = {path: seen for path, seen in self._subject.fixed.items() if path not in self._commits.written}
+        fixed = {path: seen for path, seen in self._subject.fixed.items() if self._commits.may_leave(path)}
         encoder = Encoder(capture.find_writer, fixed)
         best = number if self._best and position is None else self._commits.best
         loop = {**self._context.get_state(), "best_commit": best, "position": position}
         within = position is not None and "now" in position  # then the position has them
         generators = {**rng.capture(), "own": {} if within else rng.states_of(rng.find(self._subject.attributes()))}
+        experiment = self._subject.write_state(encoder)
+        self._commits.written |= fixed.keys() & encoder.arrays.keys()  # what is written once is written always
         structure = {
-            "experiment": self._subject.write_state(encoder),
+            "experiment": experiment,
             "rng": encoder.encode(generators, "rng"),
             "loop": encoder.encode(loop, "loop"),
         }
         return self._commits.snapshot(encoder, structure, apart=apart)
 
-    def _put(self, snapshot: Snapshot, start: int | None) -> None:
+    def _put(self, taken: Taken, start: int | None = None) -> None:
         context = self._context
         self._next_step = self._step_after(context.progress.step)
-        number = self._commits.put(snapshot, self._moment(start))
+        number = self._commits.put(taken.snapshot, replace(taken.moment, start=start))
         if start is None:
-            self._ended, self._best = (context.progress, number), False
+            self._ended = (context.progress, number)
 
-    def _moment(self, start: int | None) -> Moment:
+    def _moment(self, *, within: bool) -> Moment:
         context = self._context
         return Moment(
             owner={"run_id": context.run_id, "attempt": context.attempt},
             progress=context.progress,
             position=context.journal_position,
             sync=context.sync,
-            start=start,
-            best=start is None and self._best,
+            best=self._best and not within,
         )
 
     def _settle(self, position: Mapping[str, Any] | None) -> None:
@@ -205,17 +216,17 @@ class Saves:
         Raises:
             OSError: the disk refused, and there is no later opportunity.
         """
-        start = self._start if position is not None else None
+        within = self._context.epoch > self._context.progress.epoch
         error = self._commits.wait()
-        if isinstance(error, ChangedArray):
-            self._put(self._take(position), start)
+        if isinstance(error, ChangedArray) and (position is not None or not within):
+            self._put(self._taken(position), self._start if within else None)
             error = self._commits.wait()
         self._take_note()
         if error is not None and self._context.is_over:
             raise error
 
     def _start_number(self) -> int | None:
-        """The commit that the present epoch began with; 0 for what `setup` gave; None when it could not be written."""
+        """The commit that the present epoch began with; None when it could not be written."""
         self._commits.wait()
         self._take_note()
         held = self._commits.put_held()

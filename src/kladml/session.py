@@ -97,7 +97,10 @@ def _work(experiment: Experiment, context: RunContext) -> None:
     record = around.to_record()
     if record is not None:
         context.record(*record)
+    before = rng.loaded()
     inputs = experiment.end_setup()
+    rng.seed_new(config.seed, before)  # what keeps an estimator of scikit-learn imports torch
+    surroundings.prepare(config.deterministic)
     if inputs:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
     exports.mend_best(experiment)
@@ -145,7 +148,7 @@ def _zeroes_gradients(kind: type) -> bool:
         source = "".join(inspect.getsource(module) for module in modules)
     except (OSError, TypeError, KeyError):
         return False
-    return "zero_grad" in source or ".grad" in source
+    return any(word in source for word in ("zero_grad", ".grad = None", "grad.zero_"))
 
 
 def prepare(seed: int, deterministic: str | bool) -> None:

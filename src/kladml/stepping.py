@@ -8,24 +8,23 @@ and the batches that are left follow.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from kladml import carried, libraries
+from kladml import carried
 from kladml.checkpoint import rng
 from kladml.errors import CheckpointMismatch, ExperimentError
 from kladml.project import is_foreign
+from kladml.rewind import counters_of, rewound
 from kladml.walks import Walk, open_walk
 
 if TYPE_CHECKING:
     import logging
 
-    from kladml.checkpoint.codec import Snapshot
     from kladml.context import RunContext
-    from kladml.saves import Saves, Subject
+    from kladml.saves import Saves, Subject, Taken
 
 Phase = Literal["train", "evaluate"]
 
@@ -42,7 +41,8 @@ class _Loop:
     done: int = 0
     seed: int = 0
     entry: dict[str, Any] = field(default_factory=dict)
-    waiting: tuple[Snapshot, dict[str, Any]] | None = None
+    counters: dict[str, Any] = field(default_factory=dict)
+    waiting: Taken | None = None
 
 
 class Stepping:
@@ -131,7 +131,6 @@ class Stepping:
         if context.inside:
             raise ExperimentError("steps() was called inside a step: one loop over steps at a time. Walk inner data with a plain for loop.")
         walk = open_walk(loop.loader)
-        begin_batch = libraries.integration("torch_state").begin_batch if "torch" in sys.modules else _nothing
         try:
             iterator = self._begin(loop, walk)
             if iterator is None:
@@ -142,7 +141,6 @@ class Stepping:
                 if loop.waiting is not None:
                     self._commit_waiting(loop)
                 context.inside = True
-                begin_batch()
                 yield batch
                 context.end_step()
                 loop.done += 1
@@ -167,6 +165,7 @@ class Stepping:
         if self._pending is None:
             loop.seed = rng.draw()
             loop.entry = rng.states_of(self._generators(loop))
+            loop.counters = counters_of(loop.loader)
             return walk.begin(loop.seed)
         position = self._pending["loop"]["position"]
         if loop.index < position["loop"]:
@@ -176,7 +175,9 @@ class Stepping:
         self._subject.restore(state["experiment"])
         generators = self._generators(loop)
         lost = rng.put_back(generators, loop.entry)
-        iterator = None if position["ended"] else walk.begin(loop.seed, loop.done, position["walk"])
+        loop.counters = position["counters"]
+        with rewound(loop.loader, loop.counters if walk.anew else {}):
+            iterator = None if position["ended"] else walk.begin(loop.seed, loop.done, position["walk"])
         lost += rng.put_back(generators, position["now"])
         rng.restore(state["rng"])
         self._context.go_on(state["loop"])
@@ -202,17 +203,17 @@ class Stepping:
         if loop.done % loop.accumulate or loop.done == walk.length:
             return
         position = self._position(loop, walk, ended=False)
-        snapshot = saves.take(position)
+        taken = saves.take(position)
         if walk.length is None:  # whether a batch follows shows when it is asked for; the state is that of before
-            loop.waiting = (snapshot, position)
+            loop.waiting = taken
             return
-        saves.put(snapshot, position)
+        saves.put(taken, position)
         context.leave_if_asked()
 
     def _commit_waiting(self, loop: _Loop) -> None:
         waiting, loop.waiting = loop.waiting, None
         if waiting is not None:
-            self._saves.put(*waiting)
+            self._saves.put(waiting)
             self._context.leave_if_asked()
 
     def _end(self, loop: _Loop, walk: Walk) -> None:
@@ -234,6 +235,7 @@ class Stepping:
             "seed": loop.seed,
             "ended": ended,
             "entry": loop.entry,
+            "counters": loop.counters,
             "now": rng.states_of(self._generators(loop)),
             "walk": None if ended else walk.position(),
         }
@@ -266,7 +268,3 @@ class Stepping:
 def _kind(loop: _Loop) -> str:
     kind = type(loop.loader)
     return f"a {kind.__module__}.{kind.__qualname__}"
-
-
-def _nothing() -> None:
-    """Nothing to note."""

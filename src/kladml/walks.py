@@ -25,11 +25,13 @@ class Walk(ABC):
         length: number of batches, when the loader knows it. `begin` may correct it.
         replayed: whether batches that were consumed are produced again to begin after them.
         faithful: False when `begin` saw that the data is not what it was.
+        anew: whether `begin` asks the loader for its batches as at the start of the loop, whatever their number.
     """
 
     length: int | None = None
     replayed: bool = False
     faithful: bool = True
+    anew: bool = True
 
     @abstractmethod
     def begin(self, seed: int, done: int = 0, position: Any = None) -> Iterator[Any]:
@@ -100,6 +102,8 @@ class _Indexed(Walk):
 
 class _Stateful(Walk):
     """What knows itself how far it is. Its order, if it draws one when it is asked for its iterator, comes from streams of its own."""
+
+    anew = False
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader

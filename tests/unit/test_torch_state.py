@@ -335,11 +335,9 @@ def test_gradients_are_kept_as_long_as_a_step_needs_them(store: CheckpointStore,
     torch_state.watch_steps(keep_all=keep_all)
     model = net()
     run = Run(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
-    torch_state.begin_batch()
     run.step(1)
     leaves = save(store, run)
     assert ("experiment.model.gradients.0.weight" in leaves) == keep_all
-    torch_state.begin_batch()
     model(torch.ones(4, 3)).sum().backward()
     assert "experiment.model.gradients.0.weight" in save(store, run)
     other = Run(again := net(), optimizer=torch.optim.SGD(again.parameters(), lr=0.1))

@@ -50,11 +50,13 @@ class Survey:
         parts: types of the objects that only `setup` can make again, by path.
         inputs: what can be seen of every input from outside, by attribute.
         fixed: digest and sample of every large array, by path.
+        insides: names of what every module holds, by path.
     """
 
     parts: Mapping[str, type] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    insides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, owner: object) -> Survey:
@@ -74,7 +76,7 @@ def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, 
             found, few = codec.live_digest(array), codec.sample(array)
             if found is not None and few is not None:
                 fixed[name] = (found, few)
-    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed)
+    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed, encoder.insides)
 
 
 def write(
@@ -125,6 +127,13 @@ def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any]
             raise CaptureError(
                 f"self.{path.partition('.')[2]} is a {kind.__name__} that setup() did not build, so a resumed run would not have it. Build "
                 "it in setup(), name the attribute in `inputs` if it can be made again, or give the experiment get_state() and restore()."
+            )
+    for path, names in found.insides.items():
+        more = set(names) ^ set(before.insides.get(path, names))
+        if more:
+            raise CaptureError(
+                f"self.{path.partition('.')[2]} has other parts than setup() built ({', '.join(sorted(more)[:3])}), so the state would not "
+                "fit in a resumed run. Build the whole module in setup(), or give the experiment get_state() and restore()."
             )
     for path, (value, reason) in found.left_out.items():
         for place, lost in _stateful_in(value, path):

@@ -149,6 +149,7 @@ class Encoder:
         files: other files by name.
         plain: other leaves: path and JSON.
         parts: kinds of the objects met, by path.
+        insides: names of what a module holds, by path.
         unchanged: arrays that are not to be copied.
         left_out: attributes that are left to `setup`, since nobody can keep them: value and reason by path.
         fixing: whether arrays may be left to `setup`.
@@ -160,6 +161,7 @@ class Encoder:
     files: dict[str, bytes] = field(default_factory=dict)
     plain: list[tuple[str, Any]] = field(default_factory=list)
     parts: dict[str, type] = field(default_factory=dict)
+    insides: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unchanged: dict[str, tuple[Array, str]] = field(default_factory=dict)
     left_out: dict[str, tuple[Any, Uncapturable]] = field(default_factory=dict)
     fixing: bool = True
@@ -349,7 +351,7 @@ class Encoder:
 
     def _collected(self) -> tuple[Any, ...]:
         met = self._seen, self._first, self._alive
-        return self.arrays, self.files, self.plain, self.parts, self.unchanged, self.left_out, *met
+        return self.arrays, self.files, self.plain, self.parts, self.insides, self.unchanged, self.left_out, *met
 
     def has_met(self, value: Any) -> bool:
         """Whether an object is in the state."""
@@ -545,7 +547,7 @@ def decode(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: 
     """
     try:
         return Decoder(arrays, files, unchanged or {}).decode(json.loads(files[STRUCTURE]))
-    except KladMLError:
+    except (KladMLError, MemoryError):
         raise
     except Exception as error:  # whatever a library says to what it did not write
         raise CheckpointCorrupt(f"the state's files do not belong together: {type(error).__name__}: {error}") from error

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import random
 import struct
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from kladml import libraries
 from kladml.checkpoint import values
 from kladml.checkpoint.capture import is_own
 from kladml.errors import CheckpointMismatch
+
+_MOST = 10_000
+"""Objects that are looked at."""
+
+_CLOSED = (type, ModuleType, FunctionType, BuiltinFunctionType, logging.Logger, threading.Thread, io.IOBase)
+"""Objects of these types are not looked into."""
 
 _MANY = 1000
 """Longer containers are not searched for generators."""
@@ -82,7 +93,7 @@ def draw() -> int:
 
 
 def find(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The generators that can be reached from attributes, also through containers, the project's objects, and a loader's parts.
+    """The generators that can be reached from attributes, through containers, objects of any kind, and a loader's parts.
 
     Args:
         attributes: names to values.
@@ -90,9 +101,7 @@ def find(attributes: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Generators by path.
     """
-    found: dict[str, Any] = {}
-    _search(attributes.items(), "", found, {})
-    return found
+    return _search(attributes)
 
 
 def states_of(generators: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,18 +137,23 @@ def put_back(generators: Mapping[str, Any], states: Mapping[str, Any]) -> list[s
 _Inside = Callable[[Any], Iterable[tuple[Any, Any]]]
 
 
-def _search(items: Iterable[tuple[Any, Any]], before: str, found: dict[str, Any], known: dict[int, Any]) -> None:
-    """Look through named values. It is done at every commit, so that what is to be done with a value is looked up by its type."""
-    for name, value in items:
+def _search(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Look through values, nearest first. It is done at every commit: what is to be done with a value is looked up by its type."""
+    found: dict[str, Any] = {}
+    known: dict[int, Any] = {}
+    waiting = deque(attributes.items())
+    while waiting and len(known) < _MOST:
+        path, value = waiting.popleft()
         kind = type(value)
         inside = _INSIDE[kind] if kind in _INSIDE else _INSIDE.setdefault(kind, _inside_of(value))
         if inside is None or id(value) in known:
             continue
         known[id(value)] = value
         if inside is _itself:
-            found[f"{before}{name}"] = value
+            found[path] = value
         else:
-            _search(inside(value), f"{before}{name}.", found, known)
+            waiting.extend((f"{path}.{name}", item) for name, item in inside(value))
+    return found
 
 
 def _inside_of(value: Any) -> _Inside | None:
@@ -153,7 +167,10 @@ def _inside_of(value: Any) -> _Inside | None:
         return lambda found: list(found.items()) if len(found) <= _MANY else ()
     of_torch = libraries.library_of_type(kind, {"torch"})
     parts: _Inside | None = None if of_torch is None else libraries.integration("torch_state").parts_of(kind)
-    return parts or (_fields if is_own(kind) else None)
+    closed = of_torch is not None or isinstance(value, _CLOSED) or not (kind.__dictoffset__ or is_own(kind))
+    if parts is None and closed:
+        return None
+    return parts or _fields
 
 
 def _itself(value: Any) -> Iterable[tuple[Any, Any]]:

@@ -305,22 +305,6 @@ def draw() -> int:
     return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
-def keeps_state(value: Any) -> bool:
-    """Whether a dataset or loader of torch.utils.data may hold something from one epoch to the next.
-
-    A loader over a map-style dataset draws its order, and the seeds of workers that live for one epoch, from the global generator.
-    """
-    from torch.utils import data
-
-    plain = (data.TensorDataset, data.Subset, data.ConcatDataset)
-    if not isinstance(value, data.DataLoader):
-        return not isinstance(value, plain)
-    samplers = (data.RandomSampler, data.SequentialSampler)
-    ordered = type(value.sampler) in samplers and type(value.batch_sampler) in (data.BatchSampler, type(None))
-    generators = value.generator is not None or vars(value.sampler).get("generator") is not None
-    return not ordered or generators or value.persistent_workers or isinstance(value.dataset, data.IterableDataset)
-
-
 def device(name: str) -> Any:
     """The device that a config names.
 

@@ -104,7 +104,7 @@ class _StreamWalk(Walk):
         self._loader = loader
         self._samples: Samples | None = None
         self._replay: Replay | None = None
-        self.replayed = not is_stateful(loader.dataset)
+        self.replayed = self.anew = not is_stateful(loader.dataset)
         self.length = _stream_length(loader)
 
     def begin(self, seed: int, done: int = 0, position: Any = None) -> Iterator[Any]:

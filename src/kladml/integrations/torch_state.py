@@ -3,13 +3,12 @@ what may change in data sets, samplers and loaders."""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kladml.checkpoint import capture, values
-from kladml.checkpoint.codec import LARGE_BYTES, Part, Unchanged
+from kladml.checkpoint.codec import Part, Unchanged
 from kladml.checkpoint.restore import check_unchanged
 from kladml.errors import CheckpointMismatch
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _FEW = 1000
 """Longer containers of a data set are its samples, which `setup` makes again."""
 
-_DATA_ATTRIBUTES = ("generator", "sampler", "batch_sampler", "dataset", "datasets")
+_DATA_ATTRIBUTES = ("generator", "sampler", "batch_sampler", "dataset", "datasets", "weights", "indices", "num_samples", "tensors")
 _WAYS = "Undo the change to the code or config, or start the experiment anew (kladml run --restart NAME)."
 
 
@@ -116,6 +115,7 @@ def _write_module(encoder: Encoder, module: Any, path: str) -> Any:
         "modes": encoder.encode(_modes(module), f"{path}.modes"),
         "gradients": _write_gradients(encoder, module, path),
     }
+    encoder.insides[path] = tuple(content["state"])
     return encoder.part("module", content, path, type(module))
 
 
@@ -135,6 +135,14 @@ def _write_attributes(encoder: Encoder, module: Any, path: str) -> dict[str, Any
 
 
 @cache
+def _of_optimizers() -> frozenset[str]:
+    """Attributes that every optimizer has; its state holds what matters of them."""
+    import torch
+
+    return frozenset(vars(torch.optim.SGD([torch.zeros(1)])))
+
+
+@cache
 def _internal() -> frozenset[str]:
     import torch
 
@@ -142,12 +150,12 @@ def _internal() -> frozenset[str]:
 
 
 def _write_gradients(encoder: Encoder, module: Any, path: str) -> dict[str, Any]:
-    """Gradients that the next optimizer step still needs: those that no step has used since they were last added to."""
-    nodes = {}
-    used = _steps.used()
+    """Gradients that no optimizer step has used yet; of the used ones, only which they are."""
+    nodes: dict[str, Any] = {}
     for name, parameter in module.named_parameters():
-        if parameter.grad is not None and id(parameter) not in used:
-            nodes[name] = encoder.encode(parameter.grad, f"{path}.gradients.{name}")
+        if parameter.grad is not None:
+            used = _steps.has_used(parameter.grad)
+            nodes[name] = None if used else encoder.encode(parameter.grad, f"{path}.gradients.{name}")
     return nodes
 
 
@@ -184,9 +192,20 @@ def _restore_module(restorer: Restorer, live: Any, saved: Part, path: str) -> An
         for key, item in attributes.items() if name in modules else ():
             _bind(modules[name], key, restorer.restore(vars(modules[name]).get(key), item, f"{path}.{name}.{key}"))
     for name, parameter in live.named_parameters():
-        gradient = content["gradients"].get(name)
-        parameter.grad = None if gradient is None else torch.empty_like(parameter, requires_grad=False).copy_(gradient)
+        _restore_gradient(parameter, name in content["gradients"], content["gradients"].get(name))
     return live
+
+
+def _restore_gradient(parameter: Any, was_there: bool, gradient: Any) -> None:
+    """A gradient that was used is zero now: before more is added it is set to zero or thrown away, and with zeros both do the same."""
+    import torch
+
+    if not was_there:
+        parameter.grad = None
+    elif gradient is None:
+        parameter.grad = torch.zeros_like(parameter)
+    else:
+        parameter.grad = torch.empty_like(parameter, requires_grad=False).copy_(gradient)
 
 
 def _filled(live: Any, value: Any, path: str) -> Any:
@@ -248,6 +267,9 @@ def _write_optimizer(encoder: Encoder, optimizer: Any, path: str) -> Any:
             ],
             "state": encoder.encode(optimizer.state_dict(), path),
         }
+        if not can_be_made(type(optimizer)):  # torch's own keep all in their state
+            more = {name: item for name, item in vars(optimizer).items() if name not in _of_optimizers() and not name.startswith("_")}
+            content["own"] = capture.write_attributes(encoder, more, f"{path}.own")
     return encoder.part("optimizer", content, path, type(optimizer))
 
 
@@ -266,6 +288,7 @@ def _restore_optimizer(restorer: Restorer, live: Any, saved: Part, path: str) ->
         {**(live.param_groups[at] if at < len(live.param_groups) else live.defaults), "params": group} for at, group in enumerate(groups)
     ]
     restorer.load(live, saved, content["state"], path)
+    restorer.attributes(vars(live), content.get("own", {}), f"{path}.own")
     _keep_types(live, content["state"], [one for group in groups for one in group])
     return live
 
@@ -304,9 +327,10 @@ def _write_data(encoder: Encoder, value: Any, path: str) -> Any:
     if known is not None:
         return known
     own = capture.is_own(type(value))
+    scalars = (bool, int, float, str) if "DataLoader" not in {base.__name__ for base in type(value).__mro__} else ()
     content: dict[str, Any] = {}
     for name, item in vars(value).items():
-        if not ((own or name in _DATA_ATTRIBUTES) and _may_change(item)):
+        if not ((own or name in _DATA_ATTRIBUTES or type(item) in scalars) and _may_change(item)):
             continue
         mark = encoder.mark()
         found = capture.write_attributes(encoder, {name: item}, path)
@@ -318,19 +342,11 @@ def _write_data(encoder: Encoder, value: Any, path: str) -> Any:
 
 
 def _may_change(item: Any) -> bool:
-    """Small things; not the parts of a loader that only refer to each other, and no samples."""
+    """Not the parts of a loader that only refer to each other, no long lists of samples. Of large arrays a commit holds a digest only."""
     import torch
-    from torch.utils import data
 
     if item is None or isinstance(item, torch.nn.Module):
         return False
-    if isinstance(item, data.DataLoader | data.Dataset | data.Sampler | torch.Generator | bool | int | float | str):
-        return True
-    if isinstance(item, torch.Tensor):
-        return item.numel() * item.element_size() < LARGE_BYTES
-    size = vars(type(item)).get("nbytes")
-    if size is not None:
-        return int(item.nbytes) < LARGE_BYTES
     return len(item) <= _FEW if isinstance(item, list | tuple | dict | set) else True
 
 
@@ -345,10 +361,12 @@ def _bind(owner: Any, name: str, value: Any) -> None:
 
 
 class _Steps:
-    """Which optimizers have stepped since the batch began, so that the gradients of their parameters are not needed any more."""
+    """Notes which gradients an optimizer's step has used, by a mark on the gradient itself: its version at that step.
+
+    A gradient that was added to since has another version; one that was made anew has no mark.
+    """
 
     def __init__(self) -> None:
-        self.stepped: weakref.WeakSet[Any] = weakref.WeakSet()
         self.keep_all = True
         self._watching = False
 
@@ -356,14 +374,20 @@ class _Steps:
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
         self.keep_all = keep_all
-        self.stepped.clear()
         if not self._watching:
-            register_optimizer_step_post_hook(lambda optimizer, *_: self.stepped.add(optimizer))
+            register_optimizer_step_post_hook(_mark_used)
             self._watching = True
 
-    def used(self) -> set[int]:
-        stepped = [] if self.keep_all else list(self.stepped)
-        return {id(one) for optimizer in stepped for group in optimizer.param_groups for one in group["params"]}
+    def has_used(self, gradient: Any) -> bool:
+        return not self.keep_all and vars(gradient).get("kladml_used") == gradient._version  # noqa: SLF001 - it has no other name
+
+
+def _mark_used(optimizer: Any, *_: Any) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            gradient = parameter.grad
+            if gradient is not None:
+                gradient.kladml_used = gradient._version  # noqa: SLF001 - it has no other name
 
 
 _steps = _Steps()
@@ -376,8 +400,3 @@ def watch_steps(*, keep_all: bool) -> None:
         keep_all: gradients are kept whatever the optimizers do, since nobody sets them to zero.
     """
     _steps.watch(keep_all)
-
-
-def begin_batch() -> None:
-    """A batch begins: no optimizer has stepped in it."""
-    _steps.stepped.clear()
