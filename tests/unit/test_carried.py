@@ -454,6 +454,8 @@ CARRIED = {
     "array given away": ("w = torch.zeros(3)\nfor x in self.steps(d): self.f(w)", "w"),
     "array written by a library": ("w = np.zeros(3)\nfor x in self.steps(d): np.copyto(w, x)", "w"),
     "array as out": ("w = np.zeros(3)\nfor x in self.steps(d): np.add(x, 1, out=w)", "w"),
+    "shuffled": ("order = np.arange(9)\nfor x in self.steps(d): np.random.shuffle(order)", "order"),
+    "initialised": ("w = self.make()\nfor x in self.steps(d): nn.init.normal_(w)", "w"),
     "view": ("hits = np.zeros((3, 3))\nfor x in self.steps(d):\n    row = hits[x]\n    row += 1", "hits"),
     "view by a method": ("w = torch.zeros(4)\nfor x in self.steps(d):\n    v = w.view(2, 2)\n    v.fill_(1)", "w"),
     "arithmetic": ("w = self.w * 2\nfor x in self.steps(d): w[0] = x", "w"),
@@ -658,7 +660,24 @@ def test_helpers_are_followed() -> None:
     assert names("self.one(self.a)\nself.two(self.b)", f"{helper}\ndef two(self, data): return self.one(data)") == []
     assert names("for k in range(3):\n    n = len(self.a)\n    self.more()\n    self.f(n)", helper) == ["n"]
     assert names("self.one(self.a)\nself.one(self.rng.permutation(3))", helper) == ["self.rng.permutation(3)"]
-    assert names("loss = self.one(self.one(self.a))", helper) == []
+    assert names("loss = self.one(self.one(self.a))", helper) == ["self.one(self.a)", "self.one(self.one(self.a))"]
+    assert names("return self.one(1) + self.one(2)", helper) == ["self.one(1)"]
+    assert names("return [self.one(k) for k in range(3)]", helper) == ["self.one(k)"]
+    assert names("self.one(self.a)\nself.n = self.n + self.one(self.b)", helper) == ["self.n"]
+    assert names("self.one(self.a)\nself.n += self.one(self.b)", helper) == ["self.n"]
+    assert names("self.one(self.a)\nn = self.g() + self.one(self.b)", helper) == ["self.g()"]
+    assert names("self.one(self.a)\nreturn {'loss': float(self.one(self.b))}", helper) == []
+
+
+def test_a_helper_that_is_called_again_or_left_is_looked_at_as_such() -> None:
+    again = "def one(self, data):\n    n = len(self.pool)\n    for x in self.steps(data): self.f(n)"
+    assert names("self.one(self.a)", again) == []
+    assert names("self.one(self.a)\nself.one(self.b)", again) == ["n"]
+    assert names("for k in range(2): self.two(k)", f"{again}\ndef two(self, k): self.one(self.a)") == ["n"]
+    left = "def one(self, data):\n    for x in self.steps(data): loss = x\n    return loss"
+    assert names("return self.one(self.a)", left) == []
+    assert names("self.one(self.a)\nfor x in self.steps(self.b): self.f(x)", left) == ["loss"]
+    assert names("for x in self.steps(self.b): self.f(x)\nreturn self.one(self.a)", left) == []
 
 
 LOOP = "d = self.data\nn = 0\nfor x, y in tqdm(\n    self.steps(\n        d,\n    ),\n    desc='x',\n):\n    n += 1\nself.g(\n    n,\n)"
@@ -924,6 +943,7 @@ class Framework:
 
     Attributes:
         verdicts: for every loop, those of the functions that led to it.
+        missing: for every loop, whether functions that have returned would fail without their batches.
         snapshots: the loop, how many batches were done, whether they were all, and the attributes then.
     """
 
@@ -934,7 +954,9 @@ class Framework:
         self.at, self.saved = at, saved
         self.verdicts: list[list[carried.Verdict]] = []
         self.snapshots: list[tuple[int, int, bool, dict[str, Any]]] = []
+        self.missing: list[bool] = []
         self._begun: list[tuple[FrameType, int]] = []
+        self._judged: list[tuple[FrameType, carried.Verdict]] = []
         self._loops = self._batches = 0
 
     def run(self) -> Any:
@@ -951,8 +973,11 @@ class Framework:
         chain = [frame] if frame.f_code.co_name == "train_epoch" else [frame, frame.f_back]
         known = {id(one): line for one, line in self._begun}
         later = 0 if self._loops else None
-        self.verdicts.append([carried.judge(one.f_code, one.f_lineno, known.get(id(one), later)) for one in chain if one])
-        self._begun += [(one, one.f_lineno) for one in chain if one and id(one) not in known]
+        here = [one for one in chain if one]
+        self.verdicts.append([carried.judge(one.f_code, one.f_lineno, known.get(id(one), later)) for one in here])
+        self.missing.append(any(verdict.unbound for one, verdict in self._judged if one not in here))
+        self._judged += zip(here, self.verdicts[-1], strict=True)
+        self._begun += [(one, one.f_lineno) for one in here if id(one) not in known]
 
     def _walk(self, loop: int, batches: list[Any]) -> Iterator[Any]:
         begin = 0
@@ -993,9 +1018,8 @@ def resumes(source: str, name: str) -> Counter[str]:
     except (AssertionError, NameError):  # too long, or a variable without a value
         return found
     exact = [not any(one.carried for one in verdicts) for verdicts in whole.verdicts]
-    missing = [any(one.unbound for one in verdicts) for verdicts in whole.verdicts]
     for loop, done, is_last, saved in whole.snapshots:
-        may = exact[loop] and not any(missing[:loop]) and not (is_last and any(one.reads_after for one in whole.verdicts[loop]))
+        may = exact[loop] and not whole.missing[loop] and not (is_last and any(one.reads_after for one in whole.verdicts[loop]))
         found["carried" if not exact[loop] else "last" if is_last else "later" if loop else "first"] += 1
         if may:
             space["G"].clear()

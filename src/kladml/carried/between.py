@@ -67,9 +67,17 @@ class _Between:
                 yield self._say(name, node, reason=_LATER)
         for name in declared(*inside(self._body.place.node)) & self._region.bound:
             yield self._say(name, self._walk.node, reason=_LATER)
+        yield from self._unbound()
+
+    def _unbound(self) -> Iterator[Carried]:
+        """Variables that earlier loops bind, and that are read before the later one."""
         skipped = self._body.loops if self._body.is_repeated(self._walk) else self._body.loops - {self._walk.loop}
+        nodes = [one for one in self._region.nodes if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)]
+        read = {one.id for one in nodes if not self._body.loops.intersection(self._body.around(one))}
         for loop in skipped:
-            yield from unbound_without(self._body, loop, self._reporter) if loop in self._region else ()
+            for one in unbound_without(self._body, loop, self._reporter) if loop in self._region else ():
+                if one.name in read:
+                    yield one
 
     def objects(self) -> Iterator[Carried]:
         """Objects that are changed between the loops, and names for attributes that are replaced there."""

@@ -76,7 +76,7 @@ def changes(node: ast.AST, origins: Origins) -> Iterator[Change]:
             yield Change(node.iter, How.ITERATE, node.iter)
         case ast.Starred() | ast.YieldFrom():
             yield Change(node.value, How.ITERATE, node)
-        case ast.Assign():
+        case ast.Assign() | ast.AnnAssign():
             yield from _of_assignment(node)
         case ast.Compare():
             yield from (Change(one, How.ITERATE, node) for one in node.comparators)
@@ -84,10 +84,13 @@ def changes(node: ast.AST, origins: Origins) -> Iterator[Change]:
             yield Change(node, How.READ, node)
 
 
-def _of_assignment(node: ast.Assign) -> Iterator[Change]:
-    if any(isinstance(target, ast.Tuple | ast.List) for target in node.targets) and not isinstance(node.value, ast.Tuple | ast.List):
+def _of_assignment(node: ast.Assign | ast.AnnAssign) -> Iterator[Change]:
+    parts = list(own(*(node.targets if isinstance(node, ast.Assign) else [node.target])))
+    if node.value is None:
+        return
+    if any(isinstance(part, ast.Tuple | ast.List) for part in parts) and not isinstance(node.value, ast.Tuple | ast.List):
         yield Change(node.value, How.ITERATE, node)
-    if any(isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets):
+    if any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts):
         yield from _given(node.value, How.GIVE, node)
 
 
@@ -105,10 +108,17 @@ def _of_call(node: ast.Call, origins: Origins) -> Iterator[Change]:
         how = How.READ
     elif _is_pure(name):
         how = How.LEND
+    elif _writes_to_arguments(name):
+        how = How.STORE
     for argument in node.args:
         yield from _given(argument, how, node)
     for keyword in node.keywords:
-        yield from _given(keyword.value, How.GIVE if keyword.arg == "out" else how, node)
+        yield from _given(keyword.value, How.STORE if keyword.arg == "out" else how, node)
+
+
+def _writes_to_arguments(name: str) -> bool:
+    last = name.rpartition(".")[2]
+    return last in words.WRITING_FUNCTIONS or (last.endswith("_") and not last.endswith("__"))
 
 
 def _is_pure(name: str) -> bool:
@@ -117,7 +127,7 @@ def _is_pure(name: str) -> bool:
     if last in words.CLIPS:
         return True
     known = any(module == pure or module.startswith(f"{pure}.") for pure in words.PURE_MODULES)
-    return known and last[:1].islower() and not last.endswith("_") and last not in words.WRITING_FUNCTIONS
+    return known and last[:1].islower() and last not in words.KEEPING_FUNCTIONS and not _writes_to_arguments(name)
 
 
 def _given(node: ast.expr, how: How, where: ast.AST) -> Iterator[Change]:
@@ -205,12 +215,14 @@ class Effects:
         stored: ways to what is replaced by another object.
         augmented: ways to what is changed by `+=` and the like.
         touched: ways to objects that are given away, or of which a method is called.
+        called: methods of the class that are called or named.
         unknown: whether methods are called that are not in the class, nor attributes that it assigns.
     """
 
     stored: set[Path] = field(default_factory=set)
     augmented: set[Path] = field(default_factory=set)
     touched: set[Path] = field(default_factory=set)
+    called: set[str] = field(default_factory=set)
     unknown: bool = False
 
     def add(self, other: Effects) -> None:
@@ -218,6 +230,7 @@ class Effects:
         self.stored |= other.stored
         self.augmented |= other.augmented
         self.touched |= other.touched
+        self.called |= other.called
         self.unknown |= other.unknown
 
     def replaces(self, path: Path) -> bool:
@@ -234,23 +247,19 @@ def _begins(path: Path, start: Path) -> bool:
     return len(start) <= len(path) and all(one == other or "*" in {one, other} for one, other in zip(start, path, strict=False))
 
 
-def effects(nodes: Iterable[ast.AST], origins: Origins, done: frozenset[str] = NOTHING) -> Effects:
+def effects(nodes: Iterable[ast.AST], origins: Origins) -> Effects:
     """What some code does to what is reachable from the experiment, the methods of the class that it calls included.
 
     Args:
         nodes: nodes of one scope.
         origins: what its names stand for.
-        done: methods that are not to be followed.
     """
-    found = Effects()
-    everywhere = [(node, hidden) for node, hidden in everything(nodes) if root(node) not in hidden]
-    augmented = {id(node.target) for node, _ in everywhere if isinstance(node, ast.AugAssign)}
-    for node, _ in everywhere:
-        for change in changes(node, origins):
-            _note(found, change, origins, is_augmented=id(node) in augmented)
-        for name in _methods_called(node, origins) - done:
-            other = effects(own(*inside(origins.place.methods[name])), Origins(origins.place.method(name)), done | {name})
-            found.add(other)
+    found = _effects_alone(nodes, origins)
+    done: set[str] = set()
+    while left := found.called - done:
+        done |= left
+        for name in left:
+            found.add(_effects_of_method(origins.place.method(name)))
     return found
 
 
@@ -258,7 +267,23 @@ def effects_of_class(place: Place) -> Effects:
     """What any method of a class may do that runs in an epoch, and methods that are not written there."""
     found = Effects(unknown=True)
     for name in place.methods.keys() - {"__init__", "setup"}:
-        found.add(effects(own(*inside(place.methods[name])), Origins(place.method(name)), frozenset(place.methods)))
+        found.add(_effects_of_method(place.method(name)))
+    return found
+
+
+@lru_cache(maxsize=256)
+def _effects_of_method(place: Place) -> Effects:
+    return _effects_alone(own(*inside(place.node)), Origins(place))
+
+
+def _effects_alone(nodes: Iterable[ast.AST], origins: Origins) -> Effects:
+    found = Effects()
+    everywhere = [node for node, hidden in everything(nodes) if root(node) not in hidden]
+    augmented = {node.target for node in everywhere if isinstance(node, ast.AugAssign)}
+    for node in everywhere:
+        found.called |= _methods_called(node, origins)
+        for change in changes(node, origins):
+            _note(found, change, origins, is_augmented=node in augmented)
     return found
 
 
@@ -271,7 +296,7 @@ def _note(found: Effects, change: Change, origins: Origins, *, is_augmented: boo
             found.stored.add((*path, "[]"))
         elif change.how is How.GIVE and last_name(getattr(change.node, "func", change.target)) == "setattr":
             found.stored.add((*path, "*"))
-        if change.how in _TOUCHES and not _keeps_arguments(change.node, origins):
+        if change.how in _TOUCHES and change.method not in words.ITEMS and not _keeps_arguments(change.node, origins):
             is_own = path == ("self",) and change.how is How.METHOD
             found.touched.add((*path, change.method) if is_own else path)
             found.unknown |= is_own and change.method not in words.OURS | origins.place.attributes | frozenset(origins.place.methods)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType, FunctionType
 
 from kladml.carried.between import carried_between, unbound_without
 from kladml.carried.loops import Body, Walk
 from kladml.carried.report import Carried, Reporter, Verdict
+from kladml.carried.scopes import Comprehension
 from kladml.carried.source import Place, find_place, is_generator
 from kladml.carried.within import carried_within, changed_by_call
 
@@ -97,10 +99,11 @@ def find(kind: type) -> list[Carried]:
     codes = [code for function in _functions(kind) for code in _codes(function.__code__)]
     places = [(code, find_place(code)) for code in codes]
     bodies = [(code, _body(place)) for code, place in places if isinstance(place, Place)]
-    leading = _leading_methods(bodies)
-    verdicts = [verdict for code, body in bodies for verdict in _verdicts(code, body, leading)]
-    verdicts += [judge(code, code.co_firstlineno) for code, place in places if place is None and "steps" in code.co_names]
-    return list(_in_order(one for verdict in verdicts for one in verdict.carried))
+    found = [one for code, sites, order in _in_class(bodies) for one in _verdicts(code, sites, order)]
+    for code, place in places:
+        if place is None and "steps" in code.co_names:
+            found += judge(code, code.co_firstlineno).carried
+    return list(_in_order(found))
 
 
 def _functions(kind: type) -> Iterator[FunctionType]:
@@ -122,28 +125,59 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _leading_methods(bodies: list[tuple[CodeType, Body]]) -> set[str]:
-    """Names of methods that walk over steps, or call one that does."""
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A line that walks over steps, or calls methods that do."""
+
+    line: int
+    is_repeated: bool
+    methods: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Order:
+    """Methods that are called after the first loop over steps of an epoch was begun, and those that return before the last one is."""
+
+    late: set[str] = field(default_factory=set)
+    early: set[str] = field(default_factory=set)
+
+
+def _in_class(bodies: list[tuple[CodeType, Body]]) -> list[tuple[CodeType, list[_Site], _Order]]:
+    """The functions of a class with their lines that lead to loops over steps."""
     leading: set[str] = set()
-    grown = True
-    while grown:
-        found = {code.co_name for code, body in bodies if any(True for _ in _sites(body, leading))}
-        grown = not found <= leading
-        leading |= found
-    return leading
+    order, known = _Order(), None
+    while known != (len(leading), len(order.late), len(order.early)):
+        known = (len(leading), len(order.late), len(order.early))
+        sites = [(code, _sites(body, leading)) for code, body in bodies]
+        leading |= {code.co_name for code, found in sites if found}
+        for code, found in sites:
+            for at, site in enumerate(found):
+                order.late |= site.methods if at or site.is_repeated or code.co_name in order.late else set()
+                order.early |= site.methods if site is not found[-1] or site.is_repeated or code.co_name in order.early else set()
+    return [(code, found, order) for code, found in sites]
 
 
-def _sites(body: Body, leading: set[str]) -> Iterator[ast.AST]:
-    yield from (node for node in body.mentions if body.is_certain(node))
+def _sites(body: Body, leading: set[str]) -> list[_Site]:
+    nodes = {node: "" for node in body.mentions if body.is_certain(node)}
     for node in body.nodes:
         called = node.func if isinstance(node, ast.Call) else None
         if isinstance(called, ast.Attribute) and called.attr in leading and body.is_self(called.value):
-            yield node
+            nodes[node] = called.attr
+    lines = sorted({getattr(node, "lineno", 0) for node in nodes})
+    return [_site(body, line, {node: name for node, name in nodes.items() if getattr(node, "lineno", 0) == line}) for line in lines]
 
 
-def _verdicts(code: CodeType, body: Body, leading: set[str]) -> Iterator[Verdict]:
-    lines = sorted({getattr(node, "lineno", 0) for node in _sites(body, leading)})
-    for line in lines:
-        yield judge(code, line, None if line == lines[0] else lines[0])
-        if any(body.is_repeated(walk) for walk in body.at(line) or body.leading(line)):
-            yield judge(code, line, lines[0])
+def _site(body: Body, line: int, nodes: dict[ast.AST, str]) -> _Site:
+    methods = [name for name in nodes.values() if name]
+    is_repeated = any(body.is_repeated(walk) for walk in body.at(line) or body.leading(line))
+    is_repeated |= len(methods) > 1 or any(isinstance(one, Comprehension) for node in nodes if nodes[node] for one in body.around(node))
+    return _Site(line, is_repeated, frozenset(methods))
+
+
+def _verdicts(code: CodeType, sites: list[_Site], order: _Order) -> Iterator[Carried]:
+    for site in sites:
+        firsts = {None if site is sites[0] else sites[0].line, *([sites[0].line] * site.is_repeated), *([0] * (code.co_name in order.late))}
+        for first in firsts:
+            verdict = judge(code, site.line, first)
+            yield from verdict.carried
+            yield from verdict.unbound if code.co_name in order.early else ()

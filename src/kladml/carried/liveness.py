@@ -34,14 +34,14 @@ class Liveness:
         start: live where the function begins: what may be read without having been assigned.
     """
 
-    def __init__(self, function: ast.AST, entered: frozenset[Loop] = frozenset()) -> None:
+    def __init__(self, function: ast.AST, skipped: frozenset[Loop] = frozenset()) -> None:
         """Work it out.
 
         Args:
             function: a function, or a lambda.
-            entered: `for` loops that have at least one element.
+            skipped: `for` loops that have no elements.
         """
-        self._entered = entered
+        self._skipped = skipped
         self.before: defaultdict[ast.stmt, Names] = defaultdict(frozenset)
         self.batch: defaultdict[Loop, Names] = defaultdict(frozenset)
         self.after: defaultdict[Loop, Names] = defaultdict(frozenset)
@@ -119,7 +119,7 @@ class Liveness:
             head |= batch
         self.batch[node] |= batch
         self.after[node] |= leave
-        return before(node.iter, (batch | exits.raised) if node in self._entered else head)
+        return before(node.iter, leave if node in self._skipped else head)
 
     def _with(self, node: ast.With | ast.AsyncWith, after: Names, exits: _Exits) -> Names:
         swallows = any("suppress" in ast.unparse(item.context_expr) for item in node.items)

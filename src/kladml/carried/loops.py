@@ -113,9 +113,8 @@ class Body:
         return self.bound_by(loop) & (self.live.after[loop] | self.read_by(self.closures(loop)))
 
     def unbound_without(self, loop: Loop) -> Names:
-        """Names that are read between a loop and a batch of a later one, and that may have no value when the loop gives nothing."""
-        later = Liveness(self.place.node, self.loops).after[loop]
-        read = later | self.read_by(self.closures(loop))
+        """Names that are read after a loop and have no value when it and all later ones give nothing."""
+        read = Liveness(self.place.node, self.loops).after[loop] | self.read_by(self.closures(loop))
         return (self.bound_by(loop) & read & self.live.start) - self.origins.parameters
 
     def is_repeated(self, walk: Walk) -> bool:

@@ -46,8 +46,8 @@ class Verdict:
     Attributes:
         carried: what stands against checkpoints between two batches; empty: they are exact.
         reads_after: whether a name that the loop binds may be read after it, so that on a resume at least one batch must run again.
-        unbound: what stands against checkpoints in any later loop of the epoch: names that the code after this loop reads and that have no
-            value when a resume skips the loop.
+        unbound: what stands against checkpoints in any loop of the epoch that is begun after this function has returned: names that the
+            code after this loop reads and that have no value when a resume skips the loop.
     """
 
     carried: tuple[Carried, ...]

@@ -121,13 +121,20 @@ def unpack(target: ast.expr, value: ast.expr | None, *, is_element: bool = False
         value: what is assigned to it.
         is_element: the target gets something that `value` yields.
     """
-    if isinstance(target, ast.Name):
-        yield Binding(target.id, target, value, is_element)
-    elif isinstance(target, ast.Starred):
-        yield from unpack(target.value, value, is_element=True)
+    for part, given, is_held in assigned(target, value, is_element=is_element):
+        if isinstance(part, ast.Name):
+            yield Binding(part.id, part, given, is_held)
+
+
+def assigned(target: ast.expr, value: ast.expr | None, *, is_element: bool = False) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
+    """The single targets in a target, with what each is assigned, and whether that is an element of it."""
+    if isinstance(target, ast.Starred):
+        yield from assigned(target.value, value, is_element=True)
     elif isinstance(target, ast.Tuple | ast.List):
         for part, given in _pairs(target, value, is_element):
-            yield from unpack(part, given, is_element=is_element or given is value)
+            yield from assigned(part, given, is_element=is_element or given is value)
+    else:
+        yield target, value, is_element
 
 
 def _pairs(target: ast.Tuple | ast.List, value: ast.expr | None, is_element: bool) -> list[tuple[ast.expr, ast.expr | None]]:

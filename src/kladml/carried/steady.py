@@ -6,15 +6,14 @@ import ast
 from enum import IntEnum, auto
 from functools import cached_property
 
+from kladml.carried import words
 from kladml.carried.changes import effects, effects_of_class
 from kladml.carried.loops import Body, Walk, end, head, start
 from kladml.carried.origins import Kind, Path
 from kladml.carried.scopes import NOTHING, Binding, Names, bindings_at, children, outside, own
 from kladml.carried.within import changed_objects, is_for_display
-from kladml.carried.words import table
 
-_SAME_VALUE = table("range len enumerate zip reversed list tuple int float str bool min max abs round sorted isinstance")
-_ITEMS = table("items keys values")
+_SAME_VALUE = words.table("range len enumerate zip reversed list tuple int float str bool min max abs round sorted isinstance")
 _MOVING = ("step", "context", "completes_group")
 """Attributes of every experiment that change with every step."""
 
@@ -156,7 +155,7 @@ class Region:
             case ast.Name(id=name) if name in _SAME_VALUE and not self._body.origins.is_local(name):
                 arguments = (*node.args, *(keyword.value for keyword in node.keywords))
                 return all(self.is_steady(one, asking, need) for one in arguments)
-            case ast.Attribute(value=base, attr=name) if name in _ITEMS and not node.args:
+            case ast.Attribute(value=base, attr=name) if name in words.ITEMS and not node.args:
                 return self.is_steady(base, asking, need)
             case _:
                 return False

@@ -10,7 +10,7 @@ from kladml.carried.changes import Effects, changes, effects, everything, is_cha
 from kladml.carried.loops import Body, Walk, end, head, start
 from kladml.carried.origins import ALIASES, Kind, Origins, Path, Thing, is_clock
 from kladml.carried.report import Carried, Reporter
-from kladml.carried.scopes import Binding, Inner, Loop, Names, bindings, declared, inside, own
+from kladml.carried.scopes import Binding, Inner, Loop, Names, assigned, bindings, declared, inside, own
 
 FORMS = {
     "enumerate": ("counts from 0 again when the loop is continued", "use {self}.step, or an attribute that counts"),
@@ -172,28 +172,33 @@ def replaced_names(body: Body, live: Names, done: Effects, part: Sequence[ast.AS
         The name and where it is bound.
     """
     skipped = set(part)
-    ways = [
-        (one.name, one.node, thing.path) for name in live for one in body.origins.bindings_of(name) for thing in body.origins.bound(one)
-    ]
-    for node in body.nodes:
-        if isinstance(node, ast.Assign) and node not in skipped:
-            ways += [(name, node, path) for name in _plain_names(node) & live for path in _stored_at(node, body.origins)]
+    bound = [one for name in live for one in body.origins.bindings_of(name)]
+    ways = [(one.name, one.node, path) for one in bound for path in _ways_to(one, body.origins)]
+    ways += [way for node in body.nodes if isinstance(node, ast.Assign) for way in _kept(node, body.origins) if way[0] in live]
     last = max(map(end, part), default=(0, 0))
     for name, node, path in ways:
-        if path[:1] == ("self",) and len(path) > 1 and node not in skipped:
+        if len(path) > 1 and node not in skipped:
             then = effects([one for one in body.nodes if end(node) < start(one) <= last and one not in skipped], body.origins)
             if done.replaces(path) or then.replaces(path):
                 yield name, node
 
 
-def _plain_names(node: ast.Assign) -> Names:
-    return frozenset(one.id for one in (node.value, *node.targets) if isinstance(one, ast.Name))
+def _ways_to(binding: Binding, origins: Origins) -> list[Path]:
+    """Ways below the experiment to what a name is bound to, or to what that holds."""
+    things = list(origins.bound(binding))
+    held = [part for thing in things if thing.kind in {Kind.CONTAINER, Kind.TUPLE} for part in origins.parts(thing, "[]")]
+    return [thing.path for thing in (*things, *held) if thing.kind is Kind.SELF]
 
 
-def _stored_at(node: ast.Assign, origins: Origins) -> list[Path]:
-    """Where below the experiment an assignment puts a value."""
-    targets = [target for target in node.targets if isinstance(target, ast.Attribute | ast.Subscript)]
-    return [thing.path for target in targets for thing in origins.things(target) if thing.kind is Kind.SELF]
+def _kept(node: ast.Assign, origins: Origins) -> Iterator[tuple[str, ast.AST, Path]]:
+    """Names whose values an assignment also keeps below the experiment, and where."""
+    names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+    for target in node.targets:
+        for part, value, is_element in assigned(target, node.value):
+            also = [value.id] if isinstance(value, ast.Name) and not is_element else []
+            for thing in origins.things(part) if isinstance(part, ast.Attribute | ast.Subscript) else ():
+                if thing.kind is Kind.SELF:
+                    yield from ((name, node, thing.path) for name in (*also, *names))
 
 
 def is_for_display(body: Body, name: str) -> bool:

@@ -36,6 +36,7 @@ READS = table(
     to cuda cpu train eval half float double item tolist size dim numel view reshape permute transpose unsqueeze squeeze detach clone
     parameters named_parameters modules named_modules children buffers state_dict contiguous expand flatten numpy t"""
 )
+ITEMS = table("items keys values get copy index")
 ADDS = table("append extend add setdefault write writelines appendleft")
 MOVES = table("insert pop remove clear sort reverse update popleft popitem rotate discard")
 ARRAY_WRITES = table("fill sort put itemset resize partition setflags byteswap backward")
@@ -44,7 +45,8 @@ ARRAY_WRITES = table("fill sort put itemset resize partition setflags byteswap b
 LOOKS = table("len print range float int isinstance str repr format type id abs round bool issubclass hasattr getattr callable hash")
 CONSUMES = table("list tuple set sum min max sorted any all enumerate zip map filter dict frozenset")
 PURE_MODULES = ("numpy", "torch", "math", "cmath", "statistics", "sklearn.metrics", "jax.numpy", "scipy")
-WRITING_FUNCTIONS = table("copyto put place putmask fill_diagonal shuffle put_along_axis save load backward")
+WRITING_FUNCTIONS = table("copyto put place putmask fill_diagonal shuffle put_along_axis")
+KEEPING_FUNCTIONS = table("save load backward")
 CLIPS = table("clip_grad_norm_ clip_grad_value_")
 
 # Methods of every experiment that change nothing of its own.
