@@ -44,6 +44,7 @@ class RunContext:
         commits: the commits of the run.
         saved: the state of the commit that this attempt continues from, or None.
         begun: when that commit is in the middle of an epoch, the state that the epoch began with; None for what `setup` gave.
+        continued: whether this attempt continues from a commit.
         recording: whether what is logged is recorded; not while the beginning of an interrupted epoch runs again.
         inside: whether a step is under way.
         step_begun: steps completed when the present epoch began.
@@ -82,6 +83,7 @@ class RunContext:
         found = self.commits.open()
         self.saved: Any = None if found is None else found.state
         self.begun: Any = None if found is None else found.start
+        self.continued = found is not None
         self._heart = Heart(directory.heartbeat)
         self._journal = self._open_journal(directory)
         self._beat()

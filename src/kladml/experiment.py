@@ -191,6 +191,8 @@ class Experiment:
     def get_state(self) -> Mapping[str, Any]:
         """What a checkpoint keeps of this object's attributes. Random generators and positions are kept besides, always.
 
+        A method of your own returns values, arrays and tensors: of a module or an optimizer its `state_dict()`, not the object.
+
         Returns:
             A mapping of plain values, arrays, estimators, and the insides of objects; it shares nothing with what is there now.
         """
@@ -227,7 +229,8 @@ class Experiment:
         state = self.get_state()
         if not isinstance(state, Mapping):
             raise ExperimentError(f"get_state() returned {state!r:.60}; it returns a mapping of what restore() is to put back")
-        return encoder.encode(dict(state), "experiment")
+        with encoder.values_only():
+            return encoder.encode(dict(state), "experiment")
 
     def _write_attributes(self, encoder: Encoder) -> dict[str, Any]:
         attributes = self.attributes()
@@ -401,7 +404,10 @@ class Experiment:
         Returns:
             Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt.
         """
-        self._survey = capture.survey(self.attributes(), self.inputs, "experiment", self)
+        attributes = self.attributes()
+        self._survey = capture.survey(attributes, self.inputs, "experiment", self)
+        if self.context is not None:
+            capture.refuse_iterators({name: attributes[name] for name in self._survey.inputs if name not in self.inputs})
         return list(self._survey.inputs)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -262,6 +262,8 @@ class Stepping:
         for one in verdict.carried:
             if one not in self._told:
                 self._told.add(one)
+                if one.outside and self._context.continued:
+                    self._context.mark_inexact(f"resumed: {one.name} is a variable of the module, which no checkpoint keeps")
                 self._logger.warning("no checkpoints between the batches of this loop, at the ends of epochs only: %s", one)
 
 

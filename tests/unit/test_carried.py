@@ -22,7 +22,7 @@ from kladml import carried
 from support import REPOSITORY, SOURCE
 
 HEAD = """
-import collections, itertools, random, time
+import collections, copy, itertools, random, time
 from collections import Counter, defaultdict, deque
 from contextlib import nullcontext, suppress
 import numpy as np, torch, torch.nn.functional as F
@@ -323,6 +323,26 @@ CLEAN = {
         for x in self.steps(self.data):
             print(x, file=out)
     """,
+    "what libraries give": """
+        weights = torch.softmax(self.logits, 0)
+        first = self.w.clone()
+        batches = np.array_split(self.order, 3)
+        for x in self.steps(self.data):
+            self.mean("moved", (self.w - first).norm() / first.norm())
+            for batch in batches:
+                self.model(x, weights.sum(), batch)
+    """,
+    "arguments kept apart": """
+        options, shape = {"reduction": "sum"}, [1, 2]
+        for x in self.steps(self.data):
+            self.model(x.view(*shape), **options)
+    """,
+    "teacher": """
+        teacher = copy.deepcopy(self.model).eval()
+        for x in self.steps(self.data):
+            loss = F.mse_loss(self.model(x), teacher(x))
+            loss.backward()
+    """,
     "early end": """
         for x in self.steps(self.data):
             loss = self.model(x)
@@ -454,6 +474,10 @@ CARRIED = {
     "array given away": ("w = torch.zeros(3)\nfor x in self.steps(d): self.f(w)", "w"),
     "array written by a library": ("w = np.zeros(3)\nfor x in self.steps(d): np.copyto(w, x)", "w"),
     "array as out": ("w = np.zeros(3)\nfor x in self.steps(d): np.add(x, 1, out=w)", "w"),
+    "moving average": ("ema = copy.deepcopy(self.model)\nfor x in self.steps(d): blend(ema, self.model)", "ema"),
+    "made by a function, given away, read": ("ema = f()\nfor x in self.steps(d): blend(ema, x)\nreturn ema.state_dict()", "ema"),
+    "clone": ("w = self.w.clone()\nfor x in self.steps(d): self.f(w)", "w"),
+    "split, given away": ("parts = np.split(self.order, 3)\nfor x in self.steps(d): parts.append(x)", "parts"),
     "shuffled": ("order = np.arange(9)\nfor x in self.steps(d): np.random.shuffle(order)", "order"),
     "initialised": ("w = self.make()\nfor x in self.steps(d): nn.init.normal_(w)", "w"),
     "view": ("hits = np.zeros((3, 3))\nfor x in self.steps(d):\n    row = hits[x]\n    row += 1", "hits"),
@@ -509,6 +533,8 @@ CARRIED = {
     # later loops
     "loss of the loop before": ("for x in self.steps(d): loss = x\nfor x in self.steps(e): self.f(x)\nreturn loss", "loss"),
     "read between": ("for x in self.steps(d): loss = x\nself.f(loss)\nfor x in self.steps(e): self.f(x)", "loss"),
+    "read in else": ("for x in self.steps(d): y = x\nelse: self.f(y)\nfor x in self.steps(e): self.f(x)", "y"),
+    "added to between": ("for x in self.steps(d): y = x\ny += 1\nfor x in self.steps(e): self.f(x)", "y"),
     "length between": ("for x in self.steps(d): self.f(x)\nn = len(self.pool)\nfor x in self.steps(e): self.f(n)", "n"),
     "number between": ("for x in self.steps(d): self.lr *= 2\nlr = self.lr\nfor x in self.steps(e): self.f(lr)", "lr"),
     "step between": ("for x in self.steps(d): self.f(x)\nfirst = self.step\nfor x in self.steps(e): self.f(first)", "first"),

@@ -53,11 +53,10 @@ class _Between:
 
     def __init__(self, body: Body, walk: Walk, region: Region, reporter: Reporter) -> None:
         self._body, self._walk, self._region, self._reporter, self._say = body, walk, region, reporter, reporter.say
-        self._live = body.read_by(body.closures(walk.loop or walk.statement))
-        if walk.loop is None:
-            self._live |= body.live.before[walk.statement]
-        else:  # at least one batch follows
-            self._live |= body.live.batch[walk.loop] | uses(walk.node)
+        self._read_by_closures = body.read_by(body.closures(walk.loop or walk.statement))
+        self._live = self._read_by_closures | (
+            body.live.before[walk.statement] if walk.loop is None else body.live.batch[walk.loop] | uses(walk.node)
+        )  # at least one batch follows
 
     def names(self) -> Iterator[Carried]:
         """Variables bound between the loops, and read in the later one or after it."""
@@ -72,8 +71,10 @@ class _Between:
     def _unbound(self) -> Iterator[Carried]:
         """Variables that earlier loops bind, and that are read before the later one."""
         skipped = self._body.loops if self._body.is_repeated(self._walk) else self._body.loops - {self._walk.loop}
-        nodes = [one for one in self._region.nodes if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)]
-        read = {one.id for one in nodes if not self._body.loops.intersection(self._body.around(one))}
+        between = [one for one in self._region.nodes if not self._body.is_in_batch(one)]
+        read = {one.id for one in between if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Store)}
+        read |= {one.target.id for one in between if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name)}
+        read |= self._read_by_closures
         for loop in skipped:
             for one in unbound_without(self._body, loop, self._reporter) if loop in self._region else ():
                 if one.name in read:
@@ -90,7 +91,7 @@ class _Between:
     def decisions(self) -> Iterator[Carried]:
         """Conditions on which it depends which loops are reached."""
         ways = [one for one in self._region.nodes if isinstance(one, ast.Break | ast.Continue | ast.Return)]
-        jumps = [one for one in ways if not self._body.loops.intersection(self._body.around(one))]
+        jumps = [one for one in ways if not self._body.is_in_batch(one)]
         for node in [*jumps, self._walk.node, *(one.node for one in self._body.walks if one.node in self._region)]:
             condition = self._region.condition(node)
             if condition is not None:

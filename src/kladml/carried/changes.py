@@ -111,9 +111,9 @@ def _of_call(node: ast.Call, origins: Origins) -> Iterator[Change]:
     elif _writes_to_arguments(name):
         how = How.STORE
     for argument in node.args:
-        yield from _given(argument, how, node)
+        yield from () if isinstance(argument, ast.Starred) else _given(argument, how, node)
     for keyword in node.keywords:
-        yield from _given(keyword.value, How.STORE if keyword.arg == "out" else how, node)
+        yield from () if keyword.arg is None else _given(keyword.value, How.STORE if keyword.arg == "out" else how, node)
 
 
 def _writes_to_arguments(name: str) -> bool:
@@ -123,11 +123,10 @@ def _writes_to_arguments(name: str) -> bool:
 
 def _is_pure(name: str) -> bool:
     """Whether a library's function leaves the arrays and lists alone that it is given: by the conventions of NumPy and torch."""
-    module, _, last = name.rpartition(".")
+    last = name.rpartition(".")[2]
     if last in words.CLIPS:
         return True
-    known = any(module == pure or module.startswith(f"{pure}.") for pure in words.PURE_MODULES)
-    return known and last[:1].islower() and last not in words.KEEPING_FUNCTIONS and not _writes_to_arguments(name)
+    return words.is_library_function(name) and last not in words.KEEPING_FUNCTIONS and not _writes_to_arguments(name)
 
 
 def _given(node: ast.expr, how: How, where: ast.AST) -> Iterator[Change]:
@@ -147,11 +146,13 @@ def is_changed(thing: Thing, change: Change, origins: Origins) -> bool:
         case How.STORE:
             return kind not in {Kind.SELF, Kind.TUPLE, Kind.SHOWN} or "__class__" in thing.path
         case How.AUGMENT:
-            return kind in {Kind.CONTAINER, Kind.ARRAY, Kind.RESULT, Kind.VALUE}
+            return kind in {Kind.CONTAINER, Kind.ARRAY, Kind.COPY, Kind.RESULT, Kind.VALUE}
         case How.METHOD:
             return _writes(thing, change.method, origins)
         case How.CALL:
-            return bool(thing.path) and kind is not Kind.OUTER and _writes(thing, thing.path[-1], origins)
+            if thing.path:
+                return kind is not Kind.OUTER and _writes(thing, thing.path[-1], origins)
+            return kind is Kind.RESULT and not _is_library(thing, origins) and last_name(_maker_of(thing)) not in words.WITHOUT_STATE
         case How.NEXT:
             return kind is not Kind.SELF and (kind is not Kind.OUTER or thing.path[0] in origins.place.owned)
         case How.ITERATE:
@@ -170,13 +171,13 @@ def is_used(thing: Thing, change: Change) -> bool:
 def _is_given_away(thing: Thing, change: Change, origins: Origins) -> bool:
     if change.how is How.LEND:
         return thing.kind is Kind.STREAM
-    if thing.kind is Kind.ARRAY and isinstance(change.target, ast.Subscript):
+    if thing.kind in {Kind.ARRAY, Kind.COPY} and isinstance(change.target, ast.Subscript):
         return False
     if thing.path and thing.kind in {Kind.CONTAINER, Kind.ARRAY, Kind.STREAM}:
         return _writes(thing, thing.path[-1], origins)
-    if thing.path and thing.kind is Kind.RESULT:
+    if thing.path and thing.kind in {Kind.COPY, Kind.RESULT}:
         return thing.path[-1] in words.ADDS | words.MOVES
-    return thing.kind in {Kind.CONTAINER, Kind.ARRAY, Kind.STREAM}
+    return thing.kind in {Kind.CONTAINER, Kind.ARRAY, Kind.COPY, Kind.STREAM}
 
 
 def _writes(thing: Thing, method: str, origins: Origins) -> bool:
@@ -189,10 +190,14 @@ def _writes(thing: Thing, method: str, origins: Origins) -> bool:
             return method in words.ADDS | words.MOVES
         case Kind.ARRAY | Kind.VALUE:
             return method in words.ADDS | words.MOVES | words.ARRAY_WRITES or (method.endswith("_") and not method.endswith("__"))
-        case Kind.CONTAINER | Kind.RESULT:
+        case Kind.CONTAINER | Kind.COPY | Kind.RESULT:
             return method not in words.READS
         case Kind.STREAM | Kind.ITERATOR:
             return True
+
+
+def _maker_of(thing: Thing) -> ast.expr:
+    return thing.maker.func if isinstance(thing.maker, ast.Call) else ast.Constant(None)
 
 
 def _is_library(thing: Thing, origins: Origins) -> bool:

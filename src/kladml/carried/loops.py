@@ -98,6 +98,15 @@ class Body:
             node = self.parents[node]
             yield node
 
+    def is_in_batch(self, node: ast.AST) -> bool:
+        """Whether a node runs for each batch of a walk."""
+        inner = node
+        for outer in self.around(node):
+            if isinstance(outer, ast.For) and outer in self.loops and inner in outer.body:
+                return True
+            inner = outer
+        return False
+
     def ordinary_loop(self, node: ast.AST) -> ast.AST:
         """The outermost loop around a node that is no walk itself; without one the node."""
         loops = [one for one in self.around(node) if isinstance(one, ast.While | ast.For | ast.AsyncFor) and one not in self.loops]

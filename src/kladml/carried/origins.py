@@ -30,8 +30,9 @@ class Kind(Enum):
     ARRAY = auto()
     STREAM = auto()  # a random generator, an open file
     ITERATOR = auto()
-    RESULT = auto()  # what some call gave
-    VALUE = auto()  # what arithmetic gave
+    COPY = auto()  # a copy of some object
+    RESULT = auto()  # what some other call gave
+    VALUE = auto()  # what arithmetic or a library for numbers gave
     SHOWN = auto()  # changes that no number depends on: progress bars, loggers; and losses, which do not change
 
 
@@ -58,6 +59,8 @@ class Thing:
     name: str = ""
     maker: ast.expr | None = None
 
+
+_BY_NAME = {Kind.CONTAINER: words.CONTAINERS, Kind.STREAM: words.STREAMS, Kind.ARRAY: words.ARRAYS, Kind.COPY: words.COPIES}
 
 Things: TypeAlias = frozenset[Thing]
 NO_THINGS: Things = frozenset()
@@ -239,8 +242,9 @@ class Origins:
             return self._method(node, function.value, name)
         if name == "type":
             return frozenset({Thing(Kind.OUTER, (ast.unparse(node),))})
-        if name == "getattr" and node.args:
-            return self._step(node.args[0], "*")
+        if name == "getattr" and len(node.args) > 1:
+            attribute = node.args[1]
+            return self._step(node.args[0], str(attribute.value) if isinstance(attribute, ast.Constant) else "*")
         if name in words.VIEWS:
             return self._union(node.args[:1])
         return self._function(node, name)
@@ -249,17 +253,15 @@ class Origins:
         full = self.full_name(node.func)
         if is_clock(node) or (full in words.FIXED and not self.is_local(full)):
             return frozenset()
-        kind = Kind.RESULT
         if name in words.SHOWN or name.endswith("Loss"):
             kind = Kind.SHOWN
         elif full in words.ITERATORS or full.startswith("itertools."):
             kind = Kind.ITERATOR
-        elif name in words.CONTAINERS:
-            kind = Kind.CONTAINER
-        elif name in words.STREAMS:
-            kind = Kind.STREAM
-        elif name in words.ARRAYS or full == "tuple":
-            kind = Kind.TUPLE if full == "tuple" else Kind.ARRAY
+        elif full == "tuple":
+            kind = Kind.TUPLE
+        else:
+            other = Kind.VALUE if words.is_library_function(full) else Kind.RESULT
+            kind = next((kind for kind, names in _BY_NAME.items() if name in names), other)
         return frozenset({Thing(kind, maker=node)})
 
     def _method(self, node: ast.Call, base: ast.expr, name: str) -> Things:
@@ -269,7 +271,9 @@ class Origins:
             return self._step(base, "[]")
         if name in words.FIXED_METHODS:
             return frozenset()
-        return frozenset({Thing(Kind.ITERATOR if name in words.MODULE_WALKS else Kind.RESULT, maker=node)})
+        kinds = {Kind.ITERATOR: words.MODULE_WALKS, Kind.ARRAY: words.CLONES, Kind.COPY: words.COPIES}
+        kind = next((kind for kind, names in kinds.items() if name in names), Kind.RESULT)
+        return frozenset({Thing(kind, maker=node)})
 
 
 def last_name(function: ast.expr) -> str:

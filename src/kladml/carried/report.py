@@ -11,6 +11,7 @@ from kladml.carried.scopes import Binding, own
 
 _CONTAINERS = (ast.List, ast.Tuple, ast.ListComp, ast.Set, ast.JoinedStr)
 _IN_A_LOCAL = "is carried from batch to batch in a local variable"
+OUTSIDE = "is a variable of the module or of a function around, which a checkpoint does not keep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,11 @@ class Carried:
     function: str
     remedy: str
     reason: str = _IN_A_LOCAL
+
+    @property
+    def outside(self) -> bool:
+        """Whether it is in no checkpoint at all, at the ends of epochs neither."""
+        return self.reason == OUTSIDE
 
     def __str__(self) -> str:
         """One line for people."""

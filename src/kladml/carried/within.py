@@ -9,7 +9,7 @@ from kladml.carried import words
 from kladml.carried.changes import Effects, changes, effects, everything, is_changed, is_used, root
 from kladml.carried.loops import Body, Walk, end, head, start
 from kladml.carried.origins import ALIASES, Kind, Origins, Path, Thing, is_clock
-from kladml.carried.report import Carried, Reporter
+from kladml.carried.report import OUTSIDE, Carried, Reporter
 from kladml.carried.scopes import Binding, Inner, Loop, Names, assigned, bindings, declared, inside, own
 
 FORMS = {
@@ -94,17 +94,18 @@ class Part:
     def outer_names(self) -> Iterator[Carried]:
         """Global and nonlocal names that the body, or a function that it may call, binds."""
         names = declared(*inside(self._body.place.node))
-        reason = "is a variable of the module or of a function around, which a checkpoint does not keep"
         for binding in bindings(*self._loop.body, *self.target):
             if binding.name in names:
-                yield self._say(binding.name, binding.node, reason=reason)
+                yield self._say(binding.name, binding.node, reason=OUTSIDE)
         for closure in [*self.closures, *(node for node in self.nodes if isinstance(node, Inner))]:
             yield from (self._say(one.name, one.node) for one in _assigned_outside(closure))
 
     def objects(self) -> Iterator[Carried]:
         """Objects that were made before the loop and that the body changes in place."""
         nodes = [*self.nodes, *self.target, *self.closures]
-        yield from (self._say(name, node) for name, node in changed_objects(self._body, nodes, self.origins, self._loop))
+        for name, node in changed_objects(self._body, nodes, self.origins, self._loop):
+            is_global = "." not in name and not self.origins.is_local(name)
+            yield self._say(name, node, reason=OUTSIDE) if is_global else self._say(name, node)
 
     def replaced(self) -> Iterator[Carried]:
         """Names for what is reachable from the experiment, of which the body puts another object in its place."""
@@ -143,7 +144,7 @@ def _is_looked_at(body: Body, name: str, loop: ast.AST) -> bool:
     """Whether an attribute of an object is used in or after a loop, or the object after it: it was not called for its value alone."""
     first, last = start(body.ordinary_loop(loop)), end(loop)
     for node in body.nodes:
-        if isinstance(node, ast.Attribute) and root(node.value) == name and start(node) >= first and node.attr not in words.READS:
+        if isinstance(node, ast.Attribute) and root(node.value) == name and start(node) >= first and node.attr not in words.MOVES_ONLY:
             return True
         if isinstance(node, ast.Return | ast.Call) and start(node) > last:
             passed = [node.value] if isinstance(node, ast.Return) else [*node.args, *(keyword.value for keyword in node.keywords)]

@@ -147,6 +147,24 @@ def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any]
             _check_input(name, attributes[name], before)
 
 
+def refuse_iterators(inputs: Mapping[str, Any]) -> None:
+    """Refuse iterators, whose place nobody can know, before anything is trained.
+
+    Args:
+        inputs: what checkpoints leave out, by attribute, without what the class names in `inputs`.
+
+    Raises:
+        CaptureError: with all of them and the ways out.
+    """
+    names = [name for name, value in inputs.items() if isinstance(value, Iterator) and not isinstance(value, _HARMLESS)]
+    if names:
+        raise CaptureError(
+            f"{', '.join(f'self.{name}' for name in names)}: how far an iterator is cannot be kept in a checkpoint. Keep what it comes "
+            "from and walk over that, make it where it is used, or name the attribute in `inputs` if its place cannot change the numbers "
+            f"(inputs = ({names[0]!r},))."
+        )
+
+
 def _stateful_in(value: Any, path: str, depth: int = 4) -> Iterator[tuple[str, Any]]:
     """Objects with a state in a container that as a whole cannot be kept; long ones are data."""
     if isinstance(value, Stateful) and not isinstance(value, type) and value.state_dict():

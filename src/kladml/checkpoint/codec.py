@@ -300,6 +300,15 @@ class Encoder:
         return name
 
     @contextmanager
+    def values_only(self) -> Iterator[None]:
+        """Within this, objects that `setup` builds are refused."""
+        before, self.find = self.find, find_writer
+        try:
+            yield
+        finally:
+            self.find = before
+
+    @contextmanager
     def whole(self) -> Iterator[None]:
         """Within this, arrays are written though they did not change since `setup`."""
         before, self.fixing = self.fixing, False
@@ -681,7 +690,7 @@ def _write_dict(encoder: Encoder, value: dict[Any, Any], path: str) -> Any:
     if known is not None:
         return known
     below = f"{path}." if path else ""
-    if all(type(key) is str for key in value) and "$" not in value:
+    if all(type(key) is str and key for key in value) and "$" not in value:
         return {key: encoder.encode(item, below + key) for key, item in value.items()}
     pairs = []
     for index, (key, item) in enumerate(value.items()):
@@ -694,7 +703,7 @@ def _write_dict(encoder: Encoder, value: dict[Any, Any], path: str) -> Any:
 def _name_of(key: Any, index: int) -> str:
     """What a key's value is called in a path: the key, if that is short and says which it is."""
     if type(key) is str:
-        return key
+        return key or "''"
     return str(key) if type(key) in _SCALARS and (type(key) is not int or abs(key) < 1 << 63) else f"{index}"
 
 

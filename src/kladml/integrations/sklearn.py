@@ -105,7 +105,10 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
     if foreign:
         raise CheckpointCorrupt(f"an estimator's file names {', '.join(foreign)[:400]}, which is not on the list of what is loaded")
     io = _skops()
-    found = io.loads(data, trusted=io.get_untrusted_types(data=data))
+    try:
+        found = io.loads(data, trusted=io.get_untrusted_types(data=data))
+    except MemoryError as error:
+        raise CheckpointCorrupt(f"an estimator's file claims more than there is memory for: {error}") from error
     if not claims(found):
         raise CheckpointCorrupt(f"an estimator's file holds a {type(found).__name__}")
     return found

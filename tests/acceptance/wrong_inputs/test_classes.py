@@ -228,7 +228,7 @@ def test_a_process_that_ends_in_silence_has_not_finished(project: Mistakes) -> N
 
 
 def test_an_attribute_that_no_checkpoint_can_hold_is_listed(project: Mistakes) -> None:
-    project.write("experiments/mod.py", one(f"def setup(self):\n    self.stream = iter([1])\n    self.sizes = [1]\n{TRAINS}"))
+    project.write("experiments/mod.py", one(f"def setup(self):\n    self.stream = lambda: 1\n    self.sizes = [1]\n{TRAINS}"))
     assert "not kept in checkpoints, rebuilt by setup(): stream\n" in project.run("run").expect(0).stderr
 
 
