@@ -643,9 +643,15 @@ def digest(value: Any) -> str:
     return sha256(json.dumps([snapshot.structure, leaves_of(snapshot)], sort_keys=True).encode()).hexdigest()
 
 
-def leaves_of(snapshot: Snapshot) -> dict[str, str]:
-    """SHA-256 of every leaf, by its path."""
-    leaves = {name: digest_of(snapshot.staged.kinds[name], snapshot.staged.data[a:b]) for name, (a, b) in snapshot.staged.spans.items()}
+def leaves_of(snapshot: Snapshot, arrays: Mapping[str, str] | None = None) -> dict[str, str]:
+    """SHA-256 of every leaf, by its path.
+
+    Args:
+        snapshot: the state.
+        arrays: those of the staged arrays, when they are known already.
+    """
+    staged = snapshot.staged
+    leaves = dict(arrays or {name: digest_of(staged.kinds[name], staged.data[a:b]) for name, (a, b) in staged.spans.items()})
     leaves |= {name: found for name, (_, found) in snapshot.unchanged.items()}
     for path, node in snapshot.plain:
         name = path if path.isascii() else path.encode(errors="backslashreplace").decode()

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import stat
-import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,6 +20,7 @@ from typing import Any, TypeGuard
 from kladml import durable
 from kladml.checkpoint import codec
 from kladml.checkpoint.codec import ARRAYS, STRUCTURE, Snapshot
+from kladml.checkpoint.digests import Digests
 from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, CheckpointVersion
 from kladml.records import FORMAT
 
@@ -114,7 +114,8 @@ class CheckpointStore:
         path = self.directory / f"{number:08d}"
         durable.make_directory(self.directory)
         durable.create_directory(path)
-        hashing = _Hashing(snapshot)
+        staged = snapshot.staged
+        digests = Digests({name: (staged.kinds[name], staged.data[a:b]) for name, (a, b) in staged.spans.items()}, beside=1)
         text = json.dumps(snapshot.structure, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         files = {STRUCTURE: text.encode(errors="surrogatepass"), **snapshot.files}
         summary = {name: {"size": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
@@ -126,7 +127,7 @@ class CheckpointStore:
             size = len(header) + len(snapshot.staged.data)
             summary[ARRAYS] = {"size": size, "header_size": len(header), "sha256": sha256(header).hexdigest()}
         manifest = {"format": FORMAT, "number": number, **info, "files": summary, "rebuilt": sorted(snapshot.unchanged)}
-        manifest["leaves"] = hashing.result()
+        manifest["leaves"] = codec.leaves_of(snapshot, digests.result())
         manifest["digest"] = _digest(manifest)
         durable.create_bytes(path / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
         return _to_commit(manifest, path)
@@ -145,8 +146,9 @@ class CheckpointStore:
         """
         files = {name: _verified(commit.path, name, expected) for name, expected in commit.files.items()}
         arrays = codec.read_arrays(files.pop(ARRAYS, None))
-        for name, array in arrays.items():
-            if codec.digest_of(f"{array.dtype}{list(array.shape)}", array.data) != commit.leaves.get(name):
+        found = Digests({name: (f"{array.dtype}{list(array.shape)}", array.data) for name, array in arrays.items()}).result()
+        for name, digest in found.items():
+            if digest != commit.leaves.get(name):
                 raise CheckpointCorrupt(f"{commit.path / ARRAYS}: {name} is not what the manifest says")
         return codec.decode(files, arrays, {name: commit.leaves.get(name, "") for name in commit.rebuilt})
 
@@ -248,24 +250,6 @@ class CheckpointStore:
         if not self.directory.is_dir():
             return []
         return [int(entry.name) for entry in self.directory.iterdir() if entry.name.isdecimal() and len(entry.name) == 8]
-
-
-class _Hashing:
-    """Digests of a snapshot's leaves, made in a thread while the files are written."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._leaves: dict[str, str] | None = None
-        self._thread = threading.Thread(target=self._work, args=(snapshot,), name="kladml-digests", daemon=True)
-        self._thread.start()
-
-    def _work(self, snapshot: Snapshot) -> None:
-        self._leaves = codec.leaves_of(snapshot)
-
-    def result(self) -> dict[str, str]:
-        self._thread.join()
-        if self._leaves is None:
-            raise CheckpointError("the digests of the state could not be made")
-        return self._leaves
 
 
 def _confirm(snapshot: Snapshot) -> None:
