@@ -16,7 +16,7 @@ from support import SOURCE
 LAYERS = (
     ("words", "errors records"),
     ("contracts", "interfaces"),
-    ("mechanisms", "artifacts carried checkpoint config dataflow durable forks heartbeat journal libraries logs monitor processes project"),
+    ("mechanisms", "artifacts carried checkpoint config durable forks heartbeat journal libraries logs monitor processes project"),
     ("mechanisms", "imports registry rundir settings surroundings tail tracebacks rewind walks"),
     ("leaves", "backends integrations testing"),
     ("domain", "attempt catalog cleanup commits context experiment exports ledger loading model outputs plan saves session stepping"),

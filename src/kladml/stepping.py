@@ -66,6 +66,7 @@ class Stepping:
         self._count = 0
         self._pending: Any = None
         self._first: list[tuple[FrameType, int]] = []
+        self._unbound: list[tuple[FrameType, carried.Verdict]] = []
         self._told: set[object] = set()
         self._loop: _Loop | None = None
         self._batches: int | None = None
@@ -88,6 +89,7 @@ class Stepping:
         """
         self.phase = None
         self._first.clear()
+        self._unbound.clear()
         if self._pending is not None:
             position = self._pending["loop"]["position"]
             raise CheckpointMismatch(
@@ -248,12 +250,17 @@ class Stepping:
                 chain.append(frame)
             frame = frame.f_back
         if self._count == 0:
-            verdicts = [carried.judge(one.f_code, one.f_lineno) for one in chain[:1]]
+            judged = [(one, carried.judge(one.f_code, one.f_lineno)) for one in chain]
             self._first = [(one, one.f_lineno) for one in chain]
         else:  # the functions that were there when the first loop began, and those called since
             self._first = [(one, line) for one, line in self._first if any(one is here for here in chain)]
             lines = {id(one): line for one, line in self._first}
-            verdicts = [carried.judge(one.f_code, one.f_lineno, lines.get(id(one), 0)) for one in chain]
+            judged = [(one, carried.judge(one.f_code, one.f_lineno, lines.get(id(one), 0))) for one in chain]
+        verdicts = [verdict for _, verdict in judged]
+        for returned, verdict in self._unbound:  # what a function that has returned would stumble over, were its loop skipped
+            if not any(returned is here for here in chain):
+                verdicts.append(carried.Verdict(verdict.unbound, reads_after=False))
+        self._unbound += [(one, verdict) for one, verdict in judged if verdict.unbound]
         for verdict in verdicts:
             self._tell(verdict)
         return verdicts

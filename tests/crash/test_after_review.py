@@ -238,6 +238,50 @@ def test_iterators_are_refused_before_anything_is_trained() -> None:
         finish(Iterates, "a", None)
 
 
+def test_what_a_function_above_the_loop_carries_is_seen() -> None:
+    class Noted(Base):
+        def setup(self):
+            self.total = 0
+
+        def train_epoch(self, epoch):
+            count = 0
+
+            def note():
+                nonlocal count
+                count += 1
+
+            self.walk(note)
+            self.total += count
+
+        def walk(self, note):
+            for _ in self.steps(range(6)):
+                note()
+                self.strike()
+
+    assert finish(Noted, "shot", 9).total == finish(Noted, "calm", None).total == 18  # type: ignore[attr-defined]
+
+
+def test_a_function_that_reads_after_its_loop_is_not_run_without_it() -> None:
+    class Reads(Base):
+        def setup(self):
+            self.seen = []
+
+        def one(self):
+            for number in self.steps(range(3)):  # noqa: B007 - it is read after the loop
+                self.strike()
+            self.seen.append(number)
+
+        def other(self):
+            for _ in self.steps(range(4)):
+                self.strike()
+
+        def train_epoch(self, epoch):
+            self.one()
+            self.other()
+
+    assert finish(Reads, "shot", 12).seen == finish(Reads, "calm", None).seen == [2, 2, 2]  # type: ignore[attr-defined]
+
+
 def test_a_module_in_get_state_is_refused() -> None:
     class Returns(Base):
         def setup(self):

@@ -842,17 +842,18 @@ def test_a_copy_in_another_file_has_a_verdict_of_its_own() -> None:
 
 
 class Writer:
-    """Writes experiments over ints and lists at random."""
+    """Writes experiments over ints and lists at random: small or large ones, with many or few of the things that loops should not do."""
 
     def __init__(self, pick: Callable[[Sequence[Any]], Any]) -> None:
         self.pick = pick
         self.is_helper = False
-        self.is_tame = bool(pick([0, 1, 1]))
+        self.wild = pick([0, 1, 1, 3])
+        self.nests = pick([0, 0, 1])
 
     def number(self, depth: int = 0) -> str:
-        leaves = ["1", "2", "epoch", "self.a", "self.b", "x", "u", "v", "w", "u", "v"]
+        leaves = ["1", "2", "epoch", "self.a", "self.b", "x", "u", "v", "w", "u", "v", "len(p)"]
         forms = ["({0} + {1})", "({0} * 2 - {1})", "({0} if {1} % 2 else 3)", "(u := {0} + 1)"]
-        forms += [] if self.is_tame else ["sum({l})", "len({l})", "f()", "sum([u for u in {l}])"]
+        forms += ["sum({l})", "len({l})", "f()", "sum([u for u in {l}])"] if self.wild else []
         form: str = self.pick([*leaves, *leaves, *forms]) if depth < 2 else self.pick(leaves)
         parts = [self.number(depth + 1) if hole in form else "" for hole in ("{0}", "{1}")]
         return form.format(*parts, l=self.pick(["p", "q", "self.c"]))
@@ -865,35 +866,29 @@ class Writer:
         """Lines; inside `loop`, `steps` (and there perhaps in a loop), or nothing."""
         lines = []
         for _ in range(self.pick(range(1, longest + 1))):
-            lines += self.compound(depth, inside) if depth < 3 and self.pick([0, 0, 1]) else self.simple(inside)
+            nests = self.nests and depth < 3 and self.pick([0, 0, 1])
+            lines += self.compound(depth, inside) if nests else self.wild_line(inside) if self.pick(range(8)) < self.wild else self.line()
         return lines
 
-    def simple(self, inside: str) -> list[str]:
+    def line(self) -> list[str]:
+        pick, n = self.pick, self.pick("uvw")
+        number = f"self.{pick('ab')} {pick(['=', '+='])} {self.number()}"
+        return [pick([f"{n} = {self.number()}", number, number, f"self.a += {n}", "self.b += x", "u = 1", "v = epoch"])]
+
+    def wild_line(self, inside: str) -> list[str]:
         pick = self.pick
         n, m, p, q = pick("uvw"), pick("uvw"), pick("pq"), pick("pq")
-        often = [f"{n} = {self.number()}", f"self.{pick('ab')} {pick(['=', '+='])} {self.number()}", f"self.a += {n}"]
-        if self.is_tame:
-            return [pick([*often, often[1], "self.b += x", "u = 1", "v = epoch"])]
         new = pick(["[]", q, "self.c", f"[{n}]", f"list({q})", f"{q} + [1]", f"{q} or self.c"])
-        rare = [
-            f"{n} += {self.number()}",
-            f"{p}.append({n})",
-            f"{p} = {new}",
-            "g()",
-            "self.swap()",
-            f"if {self.test()}: {n} = {self.number()}",
-        ]
-        rare += [
-            pick([f"self.c = {p}", f"self.c = [{n}]", f"self.c.append({n})", "del self.c[:1]", f"self.c = {p} = [2]", f"{p} += [{n}]"])
-        ]
-        rare += [pick([f"{n}, {m} = {m}, {n}", f"{p}, {q} = {q}, {p}", f"{n}, *{p} = [{m}, 2, 3]", f"del {n}; {n} = 1", f"{n} = self.a"])]
-        rare += [pick([f"grow({p}, {n})", f"G.append({n})", f"h = {p}.append; h({n})", f"i = iter({p})", f"{n} = next(i, 0)"])]
-        rare += [pick([f"m.add({n})", f"m({n})", f"{n} = m.total", "m = Meter()", f"d[1] = {p}", f"{p} = d[1]", f"d[1].append({n})"])]
-        rare += [pick([f"[z.append(1) for z in ({p}, {q})]", f"def f(): return {n} + 1", f"f = lambda: {n}", f"setattr(self, 'a', {n})"])]
-        rare += [pick([f"def g(): {p}.append(1)", f"def g():\n    nonlocal {n}\n    {n} += 1", f"def g(): self.a += {n}"])]
-        rare += [f"if {self.test()}: {pick(['break', 'continue'])}"] if inside.endswith("loop") else []
-        rare += [f"{n} {pick(['=', '+='])} self.helper({m})"] if "steps" not in inside and not self.is_helper else []
-        return str(pick([*often, *often, *rare])).split("\n")
+        lines = [f"{n} += {self.number()}", f"{p}.append({n})", f"{p} = {new}", f"if {self.test()}: {n} = {self.number()}", "self.swap()"]
+        lines += ["g()", pick([f"def g(): {p}.append(1)", f"def g():\n    nonlocal {n}\n    {n} += 1", f"def g(): self.a += {n}"])]
+        lines += [pick([f"self.c = {p}", f"self.c = [{n}]", f"self.c.append({n})", "del self.c[:1]", f"self.c = {p} = [2]", f"{p} += [1]"])]
+        lines += [pick([f"{n}, {m} = {m}, {n}", f"{p}, {q} = {q}, {p}", f"{n}, *{p} = [{m}, 2, 3]", f"del {n}; {n} = 1", f"{n} = self.a"])]
+        lines += [pick([f"grow({p}, {n})", f"G.append({n})", f"h = {p}.append; h({n})", f"i = iter({p})", f"{n} = next(i, 0)"])]
+        lines += [pick([f"m.add({n})", f"m({n})", f"{n} = m.total", "m = Meter()", f"d[1] = {p}", f"{p} = d[1]", f"d[1].append({n})"])]
+        lines += [pick([f"[z.append(1) for z in ({p}, {q})]", f"def f(): return {n} + 1", f"f = lambda: {n}", f"setattr(self, 'a', {n})"])]
+        lines += [f"if {self.test()}: {pick(['break', 'continue'])}"] if inside.endswith("loop") else []
+        lines += [f"if {self.test()}: return 0"] if not inside else []
+        return str(pick(lines)).split("\n")
 
     def compound(self, depth: int, inside: str) -> list[str]:
         def sub(within: str = inside) -> list[str]:
@@ -930,15 +925,34 @@ class Writer:
         target = self.pick(["x", "x", "x", "u"])
         return [f"for {target} in self.steps({head}):", *indented(self.block(depth + 1, "steps loop", 4)), *orelse]
 
+    def walk(self) -> list[str]:
+        """A loop over steps in one of its places, or calls of a method that has one."""
+        lines = self.steps()
+        if self.is_helper:
+            return lines
+        n, call = self.pick("uvw"), f"self.helper({self.number(1)})"
+        match self.pick(["plain"] * 4 + ["if", "again", "call", "call"]):
+            case "if":
+                return [f"if {self.test()}:", *indented(lines)]
+            case "again":
+                return [f"for {n} in range(2):", *indented([*self.line(), *lines, *self.line()])]
+            case "call":
+                forms = [f"self.helper({n})", f"{n} = {call}", f"{n} += {call}", f"self.b += {call}", f"{n} = self.a + {call}"]
+                return [self.pick([*forms, f"{n} = {call} + self.helper(1)", f"if {call} > 1: self.a += 1"])]
+            case _:
+                return lines
+
     def method(self, head: str) -> list[str]:
         self.is_helper = "helper" in head
         begin = ["f, g, i, m, d = (lambda: 1), (lambda: 1), iter([]), Meter(), {1: []}"]
         begin += [f"{name} = {self.pick(['0', 'epoch', 'self.a'])}" for name in "uvwx" if self.pick(range(12))]
         begin += [f"{name} = {self.pick(['[]', '[1]', 'self.c'])}" for name in "pq"]
         body = self.block(0, "", 2) if self.pick([0, 1]) else []
-        for _ in range(self.pick([1, 2])):
-            body += [*self.steps(), *(self.block(2 if self.is_tame else 0, "", 2) if self.pick([0, 1]) else [])]
-        end = self.pick(["return 0", f"return {self.number()}", f"return u + v + {self.number()} + len(p)", "return self.a"])
+        for _ in range(1 if self.is_helper else self.pick([1, 2])):
+            body += [*self.walk(), *(self.block(2, "", 2) if self.pick([0, 0, 1]) else [])]
+        end = self.pick(
+            ["return 0", f"return {self.number()}", f"return u + v + {self.number()} + len(p)", "return x + len(p)", "return self.a"]
+        )
         return [head, *indented([*begin, *body, end])]
 
     def module(self) -> str:
@@ -1056,7 +1070,7 @@ def resumes(source: str, name: str) -> Counter[str]:
 def test_what_carries_nothing_goes_on_exactly() -> None:
     found: Counter[str] = Counter()
 
-    @settings(derandomize=True, max_examples=250, deadline=None, database=None)
+    @settings(derandomize=True, max_examples=400, deadline=None, database=None)
     @given(st.randoms(use_true_random=False))
     def check(chooser: random.Random) -> None:
         source = Writer(lambda options: chooser.choice(list(options))).module()
