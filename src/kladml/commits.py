@@ -52,7 +52,7 @@ class Found:
 
     Attributes:
         state: of the newest good commit.
-        start: the state that its epoch began with, when the commit is in the middle of one and that was committed.
+        start: the state that its epoch began with, when the commit is in the middle of one.
     """
 
     state: Any
@@ -74,10 +74,10 @@ class Commits:
 
     Attributes:
         best: number of the commit that holds the best epoch; 0 for none.
-        written: paths of large arrays that are always written, since they changed without looking so.
+        written: paths of large arrays that are always written from now on, since they were written once.
         error: why the last save failed, when it did; it is tried again at the next opportunity.
         completed: commits that became durable and were not taken note of yet.
-        changed: whether the last save failed because of such an array; the next one will not.
+        changed: whether the last save failed because a large array changed without looking so; the next one writes it.
     """
 
     def __init__(self, directory: Path, policy: CheckpointPolicy) -> None:
@@ -212,8 +212,8 @@ class Commits:
         self._held = (snapshot, moment)
 
     def forget(self) -> None:
-        """An epoch has ended: what it began with is not needed any more."""
-        self._held = None
+        """An epoch has ended: what it began with is not needed any more, nor is the memory for it."""
+        self._held, self._aside = None, Staging()
 
     def may_leave(self, path: str) -> bool:
         """Whether a large array may be left to `setup`: it was not written by any commit that this attempt builds on, nor since."""
@@ -321,7 +321,6 @@ class Commits:
             "time": rundir.now(),
             "progress": asdict(moment.progress),
             "start": moment.start,
-            "best": task.number if moment.best else self.best,
             "journal": asdict(moment.position),
         }
         try:

@@ -43,7 +43,7 @@ class RunContext:
         stack: closed when the attempt ends.
         commits: the commits of the run.
         saved: the state of the commit that this attempt continues from, or None.
-        begun: when that commit is in the middle of an epoch, the state that the epoch began with; None for what `setup` gave.
+        begun: when that commit is in the middle of an epoch, the state that the epoch began with.
         continued: whether this attempt continues from a commit.
         recording: whether what is logged is recorded; not while the beginning of an interrupted epoch runs again.
         inside: whether a step is under way.

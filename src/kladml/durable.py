@@ -380,14 +380,8 @@ def _temporary_name(path: Path) -> Path:
 def _temporary(path: Path, chunks: Iterable[Buffer]) -> Iterator[Path]:
     """A synced, closed temporary file beside `path`, removed when the block fails."""
     temporary = _temporary_name(path)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
-        try:
-            for chunk in chunks:
-                write_all(descriptor, chunk)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_new(temporary, chunks)
         yield temporary
     except BaseException:
         with suppress(OSError):

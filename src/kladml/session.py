@@ -128,12 +128,10 @@ def _continue(experiment: Experiment, context: RunContext) -> None:
     else:
         state = context.begun
         experiment.logger.info("epoch %d runs again up to batch %d, without recording", progress.epoch + 1, position["done"])
-        if state is not None:
-            experiment.restore(state["experiment"])
-    if state is not None:
-        rng.restore(state["rng"])
-        for path in rng.put_back(rng.find(experiment.attributes()), state["rng"]["own"]):
-            context.mark_inexact(f"resumed: the generator {path} is not there any more")
+        experiment.restore(state["experiment"])
+    rng.restore(state["rng"])
+    for path in rng.put_back(rng.find(experiment.attributes()), state["rng"]["own"]):
+        context.mark_inexact(f"resumed: the generator {path} is not there any more")
     if position is None:
         context.saved = None
     context.begun = None
