@@ -24,7 +24,8 @@ from timing import Case, Row, as_time, ratio, rounds, show, show_load, timed
 
 from kladml import Experiment, ExperimentConfig, durable
 from kladml.checkpoint import capture
-from kladml.checkpoint.codec import Encoder, Snapshot
+from kladml.checkpoint.encoder import Encoder
+from kladml.checkpoint.nodes import Snapshot
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import CheckpointStore
 

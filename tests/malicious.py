@@ -18,7 +18,7 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from kladml.checkpoint import codec
+from kladml.checkpoint import codec, digests
 from kladml.errors import CheckpointError
 
 MARKER = "executed"
@@ -43,7 +43,7 @@ def sign(folder: Path, files: dict[str, bytes], /, **changes: Any) -> None:
         arrays = codec.read_arrays(files.get("arrays.safetensors"))
     except CheckpointError:
         arrays = {}
-    leaves = {name: codec.digest_of(f"{one.dtype}{list(one.shape)}", one.data) for name, one in arrays.items()}
+    leaves = {name: digests.digest_of(f"{one.dtype}{list(one.shape)}", one.data) for name, one in arrays.items()}
     manifest = {"format": 1, "number": int(folder.name), "files": entries, "rebuilt": [], "leaves": leaves, **changes}
     seal(folder, manifest)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kladml.backends.yaml_config import YamlConfig as YamlConfig
     from kladml.catalog import ExperimentFactory as ExperimentFactory
     from kladml.catalog import register as register
-    from kladml.checkpoint.codec import register_codec as register_codec
     from kladml.checkpoint.manager import StateManager as StateManager
+    from kladml.checkpoint.writers import register_codec as register_codec
     from kladml.config import CheckpointPolicy as CheckpointPolicy
     from kladml.config import ConfigManager as ConfigManager
     from kladml.config import ExperimentConfig as ExperimentConfig
@@ -79,7 +79,7 @@ _HOMES = {
     "YamlConfig": "kladml.backends.yaml_config",
     "ExperimentFactory": "kladml.catalog",
     "register": "kladml.catalog",
-    "register_codec": "kladml.checkpoint.codec",
+    "register_codec": "kladml.checkpoint.writers",
     "StateManager": "kladml.checkpoint.manager",
     "CheckpointPolicy": "kladml.config",
     "ConfigManager": "kladml.config",

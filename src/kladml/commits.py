@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kladml import durable, rundir
-from kladml.checkpoint.codec import Encoder, Snapshot
+from kladml.checkpoint.encoder import Encoder
+from kladml.checkpoint.nodes import Snapshot
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import ChangedArray, CheckpointStore, Commit
 from kladml.errors import CheckpointCorrupt, CheckpointError

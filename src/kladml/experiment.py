@@ -13,8 +13,9 @@ from typing import Any, ClassVar, TypeVar, final
 
 from kladml import exports, outputs, session
 from kladml.checkpoint import capture, codec
-from kladml.checkpoint.codec import Encoder
+from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.restore import Restorer
+from kladml.checkpoint.writers import find_writer
 from kladml.config import ExperimentConfig, check_hyperparams, with_defaults
 from kladml.context import RunContext
 from kladml.errors import ConfigError, ExperimentError
@@ -229,7 +230,7 @@ class Experiment:
         state = self.get_state()
         if not isinstance(state, Mapping):
             raise ExperimentError(f"get_state() returned {state!r:.60}; it returns a mapping of what restore() is to put back")
-        with encoder.values_only():
+        with encoder.using(find_writer):
             return encoder.encode(dict(state), "experiment")
 
     def _write_attributes(self, encoder: Encoder) -> dict[str, Any]:

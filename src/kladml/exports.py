@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from kladml import durable, libraries, rundir
 from kladml.checkpoint import rng
-from kladml.checkpoint.codec import Encoder
+from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.staging import Array, Staging
 from kladml.checkpoint.store import CheckpointStore
+from kladml.checkpoint.writers import find_writer
 from kladml.errors import CheckpointError, ExperimentError
 from kladml.records import FORMAT
 from kladml.rundir import RunDirectory
@@ -163,7 +164,7 @@ def _as_safetensors(model: Mapping[Any, Any]) -> list[durable.Buffer] | None:
         library = libraries.library_of(value, libraries.ARRAYS)
         if library is None or type(name) is not str or name == "__metadata__" or not library.claims(value):
             return None
-        encoder = Encoder()
+        encoder = Encoder(find_writer)
         node = encoder.encode(value, "array")
         array = encoder.arrays.get("array")
         if array is None or node["$"] not in _ARRAYS or (array.dtype == "U8" and not node["dtype"].endswith(_BYTES)):

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from kladml.checkpoint import capture, codec
-from kladml.checkpoint.codec import Encoder
+from kladml.checkpoint.encoder import Encoder
 from kladml.config import ExperimentConfig
 from kladml.errors import CaptureError, ExperimentError
 from kladml.experiment import Experiment

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kladml.checkpoint import capture, rng
-from kladml.checkpoint.codec import Encoder, Snapshot
+from kladml.checkpoint.encoder import Encoder
+from kladml.checkpoint.nodes import Snapshot
 from kladml.checkpoint.store import ChangedArray
 from kladml.commits import Moment
 from kladml.records import Progress

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from kladml.checkpoint import capture
-from kladml.checkpoint.codec import Encoder
+from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import ChangedArray, CheckpointStore
 from kladml.errors import CaptureError

@@ -21,9 +21,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from kladml.checkpoint import codec
-from kladml.checkpoint.codec import TooDeep, register_codec
+from kladml.checkpoint import codec, nodes
+from kladml.checkpoint.nodes import TooDeep
 from kladml.checkpoint.store import CheckpointStore
+from kladml.checkpoint.writers import register_codec
 from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointMismatch
 
 
@@ -501,7 +502,7 @@ def test_a_state_that_no_encoder_wrote_is_corrupt(text: str) -> None:
 
 
 def test_an_array_of_objects_is_never_read() -> None:
-    arrays = {"a": codec.Loaded("U8", (8,), bytearray(8))}
+    arrays = {"a": nodes.Loaded("U8", (8,), bytearray(8))}
     node = {"a": {"$": "numpy.array", "array": "a", "dtype": "|O", "shape": [1]}}
     with pytest.raises(CheckpointCorrupt, match="could run code"):
         codec.decode({"state.json": json.dumps(node).encode()}, arrays)

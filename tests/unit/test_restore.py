@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kladml.checkpoint import capture
-from kladml.checkpoint.codec import Encoder
+from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.restore import Restorer
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import CheckpointStore, Commit

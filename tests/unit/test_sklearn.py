@@ -28,7 +28,7 @@ from sklearn.random_projection import SparseRandomProjection
 from sklearn.svm import SVC
 
 from kladml.checkpoint import capture, codec
-from kladml.checkpoint.codec import Encoder
+from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.restore import Restorer
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import CheckpointStore

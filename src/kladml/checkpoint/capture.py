@@ -17,8 +17,9 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from kladml import libraries
-from kladml.checkpoint import codec, values
-from kladml.checkpoint.codec import LARGE_BYTES, Encoder, Uncapturable, Writer
+from kladml.checkpoint import digests, values, writers
+from kladml.checkpoint.encoder import Encoder, Writer
+from kladml.checkpoint.nodes import LARGE_BYTES, Uncapturable
 from kladml.errors import CaptureError
 from kladml.project import is_foreign
 
@@ -73,7 +74,7 @@ def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, 
     fixed = {}
     for name, array in encoder.arrays.items():
         if array.fixable and array.size >= LARGE_BYTES:
-            found, few = codec.live_digest(array), codec.sample(array)
+            found, few = digests.live_digest(array), digests.sample(array)
             if found is not None and few is not None:
                 fixed[name] = (found, few)
     return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed, encoder.insides)
@@ -220,7 +221,7 @@ def find_writer(kind: type) -> Writer | None:
     """What writes values of exactly this type, objects that `setup` builds included; None when nothing does."""
     if kind not in _WRITERS:
         _WRITERS[kind] = _search_writer(kind)
-    return _WRITERS[kind] or codec.find_writer(kind)
+    return _WRITERS[kind] or writers.find_writer(kind)
 
 
 _WRITERS: dict[type, Writer | None] = {}
@@ -230,14 +231,14 @@ def _search_writer(kind: type) -> Writer | None:
     """None leaves the type to the codecs."""
     special: Callable[[type], Writer | None] | None = _torch("writer_of", kind)
     found = None if special is None else special(kind)
-    if found is not None or kind.__module__ == "builtins" or (codec.is_registered(kind)):
+    if found is not None or kind.__module__ == "builtins" or (writers.is_registered(kind)):
         return found
     if is_dataclass(kind):
         return _write_dataclass
     if issubclass(kind, Stateful):
         return _write_stateful
     estimator = libraries.library_of_type(kind, {"sklearn"}) is not None  # one that the project wrote itself
-    return write_own if is_own(kind) and (estimator or codec.find_writer(kind) is None) else None
+    return write_own if is_own(kind) and (estimator or writers.find_writer(kind) is None) else None
 
 
 def _torch(name: str, kind: type) -> Any:
@@ -267,7 +268,7 @@ def _write_dataclass(encoder: Encoder, value: Any, path: str) -> Any:
     """As values, which can be made again; when a field cannot be kept, as an object that `setup` builds."""
     mark = encoder.mark()
     try:
-        return codec.write_record(encoder, value, path)
+        return writers.write_record(encoder, value, path)
     except Uncapturable:
         encoder.rollback(mark)
         if not is_own(type(value)):

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from kladml import libraries
-from kladml.checkpoint import codec, values
+from kladml.checkpoint import digests, values
 from kladml.checkpoint.capture import ATTRIBUTES, STATEFUL, Stateful, is_own
-from kladml.checkpoint.codec import Part, Unchanged
+from kladml.checkpoint.encoder import Encoder
+from kladml.checkpoint.nodes import Part, Uncapturable, Unchanged
+from kladml.checkpoint.writers import find_writer
 from kladml.errors import CheckpointMismatch
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
@@ -224,11 +226,11 @@ def check_unchanged(live: Any, saved: Unchanged, path: str) -> None:
     Raises:
         CheckpointMismatch: it is another one.
     """
-    encoder = codec.Encoder()
+    encoder = Encoder(find_writer)
     try:
         encoder.encode(live, path)
-        found = next((codec.live_digest(array) for array in encoder.arrays.values()), None)
-    except codec.Uncapturable:
+        found = next((digests.live_digest(array) for array in encoder.arrays.values()), None)
+    except Uncapturable:
         found = None
     if found != saved.digest:
         raise CheckpointMismatch(

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from kladml import durable
-from kladml.checkpoint import codec
-from kladml.checkpoint.codec import ARRAYS, STRUCTURE, Snapshot
+from kladml.checkpoint import codec, digests
 from kladml.checkpoint.digests import Digests
+from kladml.checkpoint.nodes import ARRAYS, STRUCTURE, Snapshot
 from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, CheckpointVersion
 from kladml.records import FORMAT
 
@@ -254,7 +254,7 @@ class CheckpointStore:
 
 def _confirm(snapshot: Snapshot) -> None:
     """Large arrays that were not copied must be what `setup` made, to the last bit."""
-    changed = [path for path, (array, digest) in snapshot.unchanged.items() if codec.live_digest(array) != digest]
+    changed = [path for path, (array, digest) in snapshot.unchanged.items() if digests.live_digest(array) != digest]
     if changed:
         raise ChangedArray(changed)
 

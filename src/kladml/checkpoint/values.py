@@ -24,6 +24,10 @@ from zoneinfo import ZoneInfo
 
 from kladml.errors import CheckpointCorrupt, CheckpointMismatch
 
+ATOMS = frozenset({type(None), bool, str})
+NUMBERS = frozenset({int, float})
+SCALARS = ATOMS | NUMBERS
+
 _FACTORIES = {"int": int, "float": float, "str": str, "list": list, "dict": dict, "set": set, "none": None}
 _FEW = 6
 _WAYS = "Undo the change to the code, or start the experiment anew (kladml run --restart NAME)."
@@ -292,3 +296,10 @@ _READERS = {
     **{form.word: form.read for form in FORMS.values()},
     **{"enum": _read_enum, "flag": _read_flag, "namedtuple": _read_namedtuple},
 }
+
+
+def name_of(key: Any, index: int) -> str:
+    """What a key's value is called in a path: the key, if that is short and says which it is."""
+    if type(key) is str:
+        return key or "''"
+    return str(key) if type(key) in SCALARS and (type(key) is not int or abs(key) < 1 << 63) else f"{index}"

@@ -11,7 +11,8 @@ from kladml.checkpoint.staging import Array
 from kladml.errors import CaptureError, CheckpointMismatch
 
 if TYPE_CHECKING:
-    from kladml.checkpoint.codec import Decoder, Encoder
+    from kladml.checkpoint.decoder import Decoder
+    from kladml.checkpoint.encoder import Encoder
 
 _STORED = {
     **{"bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32"},

@@ -17,7 +17,8 @@ from zipfile import ZIP_STORED, ZipFile
 from kladml.errors import CaptureError, CheckpointCorrupt, MissingExtra
 
 if TYPE_CHECKING:
-    from kladml.checkpoint.codec import Decoder, Encoder
+    from kladml.checkpoint.decoder import Decoder
+    from kladml.checkpoint.encoder import Encoder
 
 _BASES = {
     "sklearn.base": "BaseEstimator",

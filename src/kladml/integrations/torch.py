@@ -10,7 +10,8 @@ from kladml.checkpoint.staging import Array
 from kladml.errors import CheckpointMismatch, ExperimentError
 
 if TYPE_CHECKING:
-    from kladml.checkpoint.codec import Decoder, Encoder
+    from kladml.checkpoint.decoder import Decoder
+    from kladml.checkpoint.encoder import Encoder
 
 
 def claims(value: Any) -> bool:

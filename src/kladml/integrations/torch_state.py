@@ -8,12 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kladml.checkpoint import capture, values
-from kladml.checkpoint.codec import Part, Unchanged
+from kladml.checkpoint.nodes import Part, Unchanged
 from kladml.checkpoint.restore import check_unchanged
 from kladml.errors import CheckpointMismatch
 
 if TYPE_CHECKING:
-    from kladml.checkpoint.codec import Encoder
+    from kladml.checkpoint.encoder import Encoder
     from kladml.checkpoint.restore import Restorer
 
 _FEW = 1000

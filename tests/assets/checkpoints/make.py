@@ -27,9 +27,10 @@ import torch
 from sklearn.naive_bayes import GaussianNB
 
 from kladml.checkpoint import capture, rng
-from kladml.checkpoint.codec import Encoder, register_codec
+from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import CheckpointStore
+from kladml.checkpoint.writers import register_codec
 
 
 class Color(Enum):
