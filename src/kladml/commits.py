@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from kladml import durable, rundir
@@ -67,7 +68,7 @@ class _Task:
     number: int
     commit: Commit | None = None
     error: Exception | None = None
-    thread: threading.Thread | None = field(default=None)
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Commits:
@@ -101,6 +102,7 @@ class Commits:
         self._rebuilt: set[str] | None = None
         self._staging, self._aside = Staging(), Staging()
         self._task: _Task | None = None
+        self._tasks: SimpleQueue[_Task | None] | None = None
         self._held: tuple[Snapshot, Moment] | None = None
         self._when = time.monotonic()
 
@@ -244,12 +246,28 @@ class Commits:
         self.wait()
         self._when = time.monotonic()
         task = self._task = _Task(snapshot, moment, self._next)
-        task.thread = threading.Thread(target=self._write, args=(task,), name="kladml-commit", daemon=True)
         try:
-            task.thread.start()
+            self._queue().put(task)
         except RuntimeError as error:  # no more threads
-            task.thread, task.error = None, error
+            task.error = error
+            task.done.set()
         return task.number
+
+    def _queue(self) -> SimpleQueue[_Task | None]:
+        """What the thread that writes waits for; it is started for the first commit, since starting one takes a while."""
+        if self._tasks is None:
+            tasks: SimpleQueue[_Task | None] = SimpleQueue()
+            threading.Thread(target=self._work, args=(tasks,), name="kladml-commit", daemon=True).start()
+            self._tasks = tasks
+        return self._tasks
+
+    def _work(self, tasks: SimpleQueue[_Task | None]) -> None:
+        while (task := tasks.get()) is not None:
+            try:
+                self._write(task)
+            finally:
+                task.done.set()
+            del task
 
     def put_held(self) -> int | None:
         """Make the state that the present epoch began with durable, when it is held; waits for it.
@@ -269,7 +287,7 @@ class Commits:
     def poll(self) -> None:
         """Take note of a commit that was completed since the last look, in `completed`; a failure is logged."""
         task = self._task
-        if task is None or (task.thread is not None and task.thread.is_alive()):
+        if task is None or not task.done.is_set():
             return
         self._task = None
         if isinstance(task.error, ChangedArray):
@@ -293,8 +311,7 @@ class Commits:
             Why the last commit was not made, when it was not.
         """
         if self._task is not None:
-            if self._task.thread is not None:
-                self._task.thread.join()
+            self._task.done.wait()
             self.poll()
         return self.error
 
@@ -307,6 +324,12 @@ class Commits:
         error = self.wait()
         if error is not None:
             raise error
+
+    def close(self) -> None:
+        """No commit follows. The thread that writes ends, after the one under way."""
+        if self._tasks is not None:
+            self._tasks.put(None)
+            self._tasks = None
 
     def clear(self) -> None:
         """A run has finished: only the newest commit and the best one stay."""
@@ -333,6 +356,7 @@ class Commits:
                 with suppress(OSError):
                     durable.remove(self._store.directory / f"{task.number:08d}")
             return
+        _log.debug("commit %d: epoch %d, step %d", task.number, moment.progress.epoch, moment.progress.step)
         try:
             best = task.number if moment.best else self.best
             self._store.prune(self._policy.keep, self._pinned(self._policy.keep) | {best})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kladml.checkpoint import capture, rng
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.nodes import Snapshot
+from kladml.checkpoint.repeats import Repeats
 from kladml.checkpoint.store import ChangedArray
 from kladml.commits import Moment
 from kladml.records import Progress
@@ -73,6 +74,7 @@ class Saves:
         self._ended: tuple[Progress, int] | None = None
         self._best = False
         self._told = 0
+        self._repeats = Repeats()
         if context.saved is not None and self._commits.start is None:
             self._ended = (context.progress, self._commits.number)
 
@@ -180,7 +182,7 @@ class Saves:
     def _snapshot(self, position: Mapping[str, Any] | None, *, apart: bool) -> Snapshot:
         number = self._commits.next_number()
         fixed = {path: seen for path, seen in self._subject.fixed.items() if self._commits.may_leave(path)}
-        encoder = Encoder(capture.find_writer, fixed)
+        encoder = Encoder(capture.find_writer, fixed, self._repeats)
         best = number if self._best and position is None else self._commits.best
         loop = {**self._context.get_state(), "best_commit": best, "position": position}
         within = position is not None and "now" in position  # then the position has them
@@ -247,6 +249,5 @@ class Saves:
         for commit in completed:
             progress = commit.info["progress"]
             self._context.record("commit", {"number": commit.number, **progress})
-            self._logger.debug("commit %d: epoch %d, step %d", commit.number, progress["epoch"], progress["step"])
         if self._commits.changed:
             self._commits.changed, self.asked = False, True

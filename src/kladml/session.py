@@ -65,6 +65,7 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
         raise
     finally:
         context.commits.wait()
+        context.commits.close()
         experiment.end()
         context.close()
 

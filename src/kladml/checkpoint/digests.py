@@ -41,19 +41,18 @@ def sample(array: Array) -> bytes | None:
 class Digests:
     """SHA-256 of arrays by name, begun when it is built."""
 
-    def __init__(self, arrays: Mapping[str, tuple[str, Any]], *, beside: int = 0) -> None:
-        """Begin.
+    def __init__(self, arrays: Mapping[str, tuple[str, Any]]) -> None:
+        """Begin, if there is much to do, with one processor less than there are: that one is for who waits for the result, which helps.
 
         Args:
             arrays: element type and shape as text, and elements, by name. They must not change until `result` is there.
-            beside: how many processors are left to others, as the one that writes.
         """
         self._arrays = arrays
         self._waiting = sorted(arrays, key=lambda name: len(arrays[name][1]))  # the largest is taken first
         self._made: dict[str, str] = {}
         self._error: Exception | None = None
         total = sum(len(data) for _, data in arrays.values())
-        count = max(min(_MOST, (os.cpu_count() or 1) - beside), 1) if total >= _SMALL_BYTES else 1
+        count = min(_MOST, os.cpu_count() or 1) - 1 if total >= _SMALL_BYTES else 0
         self._threads = [threading.Thread(target=self._work, name="kladml-digests", daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
@@ -69,11 +68,12 @@ class Digests:
             self._error = error
 
     def result(self) -> dict[str, str]:
-        """All digests; waits for them.
+        """All digests; helps to make them.
 
         Raises:
             Exception: why they could not be made.
         """
+        self._work()
         for thread in self._threads:
             thread.join()
         if self._error is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from kladml.checkpoint import values
 from kladml.checkpoint.digests import sample
 from kladml.checkpoint.nodes import MAX_DEPTH, Snapshot, TooDeep, Uncapturable
+from kladml.checkpoint.repeats import Repeats
 from kladml.checkpoint.staging import Array, Staging
 
 _RESERVED = "__metadata__"
@@ -29,6 +30,7 @@ class Encoder:
     Attributes:
         find: what writes values of a type.
         fixed: large arrays as `setup` made them: digest and sample by path.
+        repeats: what was written at the last commit.
         arrays: arrays by the path of their leaf.
         files: other files by name.
         plain: other leaves: path and JSON.
@@ -37,10 +39,14 @@ class Encoder:
         unchanged: arrays that are not to be copied.
         left_out: attributes that are left to `setup`, since nobody can keep them: value and reason by path.
         fixing: whether arrays may be left to `setup`.
+        seen: what tells the objects that were met from others, and the path of each.
+        first: the same from path to object: the first at a path is the one that others refer to.
+        alive: these objects, so that no other gets the identity of one.
     """
 
     find: Find
     fixed: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    repeats: Repeats = field(default_factory=Repeats)
     arrays: dict[str, Array] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     plain: list[tuple[str, Any]] = field(default_factory=list)
@@ -49,9 +55,9 @@ class Encoder:
     unchanged: dict[str, tuple[Array, str]] = field(default_factory=dict)
     left_out: dict[str, tuple[Any, Uncapturable]] = field(default_factory=dict)
     fixing: bool = True
-    _seen: dict[Any, str] = field(default_factory=dict)
-    _first: dict[str, Any] = field(default_factory=dict)
-    _alive: list[Any] = field(default_factory=list)
+    seen: dict[Any, str] = field(default_factory=dict)
+    first: dict[str, Any] = field(default_factory=dict)
+    alive: list[Any] = field(default_factory=list)
     _depth: int = 0
     _hashed: int = 0
 
@@ -91,11 +97,11 @@ class Encoder:
     @contextmanager
     def unfinished(self, path: str) -> Iterator[None]:
         """Within this, the object at a path cannot be referred to, since it is made after what it holds."""
-        key, self._first[path] = self._first[path], None
+        key, self.first[path] = self.first[path], None
         try:
             yield
         finally:
-            self._first[path] = key
+            self.first[path] = key
 
     @contextmanager
     def hashed(self) -> Iterator[None]:
@@ -134,13 +140,13 @@ class Encoder:
         Returns:
             The node that refers to the earlier place, or None at the first meeting.
         """
-        known = self._seen.get(key)
+        known = self.seen.get(key)
         if known is None:
-            self._seen[key] = path
-            self._first.setdefault(path, key)
-            self._alive.append(value)
+            self.seen[key] = path
+            self.first.setdefault(path, key)
+            self.alive.append(value)
             return None
-        if self._first[known] != key:
+        if self.first[known] != key:
             raise Uncapturable(path, value, f"also at {known!r}, in a way that cannot be told apart (it holds itself, or a key has a dot)")
         return {"$": "same", "path": known}
 
@@ -238,21 +244,22 @@ class Encoder:
 
     def mark(self) -> tuple[int, ...]:
         """The present place, to go back to."""
-        return tuple(len(part) for part in self._collected())
+        return tuple(len(part) for part in self.collected())
 
     def rollback(self, mark: tuple[int, ...]) -> None:
         """Forget what was collected since a mark."""
-        for part, length in zip(self._collected(), mark, strict=True):
+        for part, length in zip(self.collected(), mark, strict=True):
             while len(part) > length:
                 part.popitem() if isinstance(part, dict) else part.pop()
 
-    def _collected(self) -> tuple[Any, ...]:
-        met = self._seen, self._first, self._alive
+    def collected(self) -> tuple[Any, ...]:
+        """All that grows while a state is walked."""
+        met = self.seen, self.first, self.alive
         return self.arrays, self.files, self.plain, self.parts, self.insides, self.unchanged, self.left_out, *met
 
     def has_met(self, value: Any) -> bool:
         """Whether an object is in the state."""
-        return id(value) in self._seen
+        return id(value) in self.seen
 
     def snapshot(self, structure: Any, staging: Staging) -> Snapshot:
         """Copy the arrays.
@@ -261,4 +268,7 @@ class Encoder:
             structure: what `encode` gave for the whole state.
             staging: where to.
         """
-        return Snapshot(structure, self.plain, staging.fill(self.arrays), self.files, self.unchanged)
+        staged = staging.fill(self.arrays)
+        for array in self.arrays.values():
+            array.source = None  # what is remembered of it keeps no tensor alive
+        return Snapshot(structure, self.plain, staged, self.files, self.unchanged)

@@ -17,7 +17,7 @@ from typing import Any
 from kladml import libraries
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Array:
     """An array that is to be copied.
 
@@ -41,6 +41,11 @@ class Array:
     fixable: bool = True
     raw: Any = None
 
+    def takes_the_place_of(self, other: Array) -> bool:
+        """Whether this can be copied to where another one was."""
+        kind = self.dtype, self.shape, self.raw, self.library
+        return self is other or kind == (other.dtype, other.shape, other.raw, other.library)
+
 
 @dataclass(frozen=True, slots=True)
 class Staged:
@@ -63,13 +68,18 @@ class Staged:
 class _Layout:
     """Where arrays lie; the same for every commit of most runs."""
 
-    key: list[Any]
+    arrays: list[Array]
+    names: list[str]
     size: int
     spans: Mapping[str, tuple[int, int]]
     kinds: Mapping[str, str]
     header: bytes
-    names: Mapping[str, list[str]]
+    libraries: Mapping[str, list[tuple[int, str]]]
     views: dict[str, Any] = field(default_factory=dict)
+
+    def fits(self, arrays: Mapping[str, Array]) -> bool:
+        """Whether arrays lie as those for which this was made."""
+        return [*arrays] == self.names and all(map(Array.takes_the_place_of, arrays.values(), self.arrays))
 
 
 @dataclass(slots=True)
@@ -88,13 +98,12 @@ class Staging:
         Returns:
             Their copies.
         """
-        key = [(name, array.dtype, array.shape, array.raw, array.library) for name, array in arrays.items()]
         layout = self._layout
-        if layout is None or layout.key != key:
-            layout = _lay_out(key, arrays)
+        if layout is None or not layout.fits(arrays):
+            layout = _lay_out(arrays)
         buffer = self._reserve(layout)
-        for library, names in layout.names.items():
-            entries = [(layout.spans[name][0], arrays[name]) for name in names]
+        for library, places in layout.libraries.items():
+            entries = [(offset, arrays[name]) for offset, name in places]
             views = libraries.integration(library).copy_into(buffer, entries, layout.views.get(library))
             layout.views[library] = views
         return Staged(layout.header, memoryview(buffer)[: layout.size], layout.spans, layout.kinds)
@@ -110,19 +119,19 @@ class Staging:
         return self._buffer
 
 
-def _lay_out(key: list[Any], arrays: Mapping[str, Array]) -> _Layout:
+def _lay_out(arrays: Mapping[str, Array]) -> _Layout:
     spans: dict[str, tuple[int, int]] = {}
     offset = 0
     ordered = sorted(arrays.items(), key=lambda item: -item[1].align)
     for name, array in ordered:
         spans[name] = (offset, offset + array.size)
         offset += array.size
-    names: dict[str, list[str]] = {}
+    places: dict[str, list[tuple[int, str]]] = {}
     for name, array in ordered:
         if array.size:
-            names.setdefault(array.library, []).append(name)
+            places.setdefault(array.library, []).append((spans[name][0], name))
     kinds = {name: f"{array.dtype}{list(array.shape)}" for name, array in ordered}
-    return _Layout(key, offset, spans, kinds, _header(ordered, spans), names)
+    return _Layout([*arrays.values()], [*arrays], offset, spans, kinds, _header(ordered, spans), places)
 
 
 def _header(arrays: list[tuple[str, Array]], spans: Mapping[str, tuple[int, int]]) -> bytes:

@@ -21,6 +21,7 @@ from kladml import durable
 from kladml.checkpoint import codec, digests
 from kladml.checkpoint.digests import Digests
 from kladml.checkpoint.nodes import ARRAYS, STRUCTURE, Snapshot
+from kladml.checkpoint.writing import write_files
 from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, CheckpointVersion
 from kladml.records import FORMAT
 
@@ -114,20 +115,9 @@ class CheckpointStore:
         path = self.directory / f"{number:08d}"
         durable.make_directory(self.directory)
         durable.create_directory(path)
-        staged = snapshot.staged
-        digests = Digests({name: (staged.kinds[name], staged.data[a:b]) for name, (a, b) in staged.spans.items()}, beside=1)
-        text = json.dumps(snapshot.structure, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        files = {STRUCTURE: text.encode(errors="surrogatepass"), **snapshot.files}
-        summary = {name: {"size": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items()}
-        for name, data in files.items():
-            durable.write_new(path / name, [data])
-        if snapshot.staged.spans:
-            durable.write_new(path / ARRAYS, [snapshot.staged.header, snapshot.staged.data])
-            header = snapshot.staged.header
-            size = len(header) + len(snapshot.staged.data)
-            summary[ARRAYS] = {"size": size, "header_size": len(header), "sha256": sha256(header).hexdigest()}
-        manifest = {"format": FORMAT, "number": number, **info, "files": summary, "rebuilt": sorted(snapshot.unchanged)}
-        manifest["leaves"] = codec.leaves_of(snapshot, digests.result())
+        written = write_files(path, snapshot)
+        manifest = {"format": FORMAT, "number": number, **info, "files": written.files, "rebuilt": sorted(snapshot.unchanged)}
+        manifest["leaves"] = written.leaves
         manifest["digest"] = _digest(manifest)
         durable.create_bytes(path / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
         return _to_commit(manifest, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from kladml.checkpoint.staging import Array
@@ -59,6 +60,23 @@ def _encode_tensor(value: Any, path: str, encoder: Encoder) -> Any:
     if not value.is_contiguous() and _is_dense(value):  # sums over it go another way through memory
         node["stride"] = value.stride()
     return node
+
+
+_SEEN = attrgetter("shape", "dtype", "requires_grad", "is_leaf")
+
+
+def look_of(values: list[Any]) -> Any:
+    """All that the JSON of tensors depends on beside their paths; None for those that are to be looked at one by one.
+
+    Args:
+        values: what are mostly tensors.
+    """
+    import torch
+
+    kind, types = torch.Tensor, [*map(type, values)]
+    if not {torch.Tensor, torch.nn.Parameter}.issuperset(types) or 0 in map(kind.numel, values):
+        return None
+    return types, [*map(_SEEN, values)], [*map(kind.stride, values)], [*map(kind.data_ptr, values)]
 
 
 def _lies_in_memory(value: Any) -> bool:
@@ -125,8 +143,7 @@ def copy_into(buffer: Any, entries: list[tuple[int, Array]], views: Any) -> Any:
         whole = torch.frombuffer(buffer, dtype=torch.uint8)
         views = [whole[offset : offset + array.size].view(array.source.dtype).view(array.source.shape) for offset, array in entries]
     with torch.no_grad():
-        for place, (_, array) in zip(views, entries, strict=True):
-            place.copy_(array.source)
+        torch._foreach_copy_(views, [array.source for _, array in entries])
     return views
 
 

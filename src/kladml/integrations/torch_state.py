@@ -4,13 +4,15 @@ what may change in data sets, samplers and loaders."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kladml.checkpoint import capture, values
 from kladml.checkpoint.nodes import Part, Unchanged
 from kladml.checkpoint.restore import check_unchanged
 from kladml.errors import CheckpointMismatch
+from kladml.integrations.torch import look_of
 
 if TYPE_CHECKING:
     from kladml.checkpoint.encoder import Encoder
@@ -103,20 +105,29 @@ def _write_module(encoder: Encoder, module: Any, path: str) -> Any:
     known = encoder.alias(id(module), module, path)
     if known is not None:
         return known
-    state = module.state_dict(keep_vars=True)
-    hidden = {name: value for name, value in module.named_buffers() if name not in state}
+    state, modules, parameters = module.state_dict(keep_vars=True), [*module.named_modules()], [*module.named_parameters()]
+    buffers = module.named_buffers() if any(inner._buffers for _, inner in modules) else ()  # noqa: SLF001 - to save a walk
+    hidden = {name: value for name, value in buffers if name not in state}
     content = {
-        "state": {name: _write_tensor(encoder, value, f"{path}.{name}") for name, value in state.items()},
+        "state": _write_state(encoder, state, path),
         "buffers": {name: encoder.encode(value, f"{path}.{name}") for name, value in hidden.items()},
         "own": _write_attributes(encoder, module, path),
-        "attributes": {
-            name: nodes for name, inner in module.named_modules() if name and (nodes := _write_attributes(encoder, inner, f"{path}.{name}"))
-        },
-        "modes": encoder.encode(_modes(module), f"{path}.modes"),
-        "gradients": _write_gradients(encoder, module, path),
+        "attributes": {name: nodes for name, inner in modules if name and (nodes := _write_attributes(encoder, inner, f"{path}.{name}"))},
+        "modes": encoder.encode(_modes(modules, parameters), f"{path}.modes"),
+        "gradients": _write_gradients(encoder, parameters, path),
     }
-    encoder.insides[path] = tuple(content["state"])
+    encoder.insides[path] = tuple(state)
     return encoder.part("module", content, path, type(module))
+
+
+def _write_state(encoder: Encoder, state: dict[str, Any], path: str) -> dict[str, Any]:
+    values = [*state.values()]
+    look = look_of(values)
+    if look is None:
+        return {name: _write_tensor(encoder, value, f"{path}.{name}") for name, value in state.items()}
+    names = [*state]
+    nodes = encoder.repeats.write(encoder, path, (names, look), values, lambda: [f"{path}.{name}" for name in names])
+    return dict(zip(names, nodes, strict=True))
 
 
 def _write_tensor(encoder: Encoder, value: Any, path: str) -> Any:
@@ -127,11 +138,16 @@ def _write_tensor(encoder: Encoder, value: Any, path: str) -> Any:
 
 def _write_attributes(encoder: Encoder, module: Any, path: str) -> dict[str, Any]:
     """Attributes of one module that torch does not know of, as a counter or a temperature. All numbers and texts are one leaf."""
-    internal = _internal()
-    foreign = type(module).__module__.startswith("torch.")
-    own = {key: value for key, value in vars(module).items() if key not in internal and not (foreign and key.startswith("_"))}
+    attributes = vars(module)
+    own = {name: attributes[name] for name in _own_names(type(module).__module__, (*attributes,))}
     nodes = encoder.scalars(own, f"{path}.attributes")
-    return nodes | capture.write_attributes(encoder, own, path, nodes)
+    return nodes if len(nodes) == len(own) else nodes | capture.write_attributes(encoder, own, path, nodes)
+
+
+@lru_cache
+def _own_names(module: str, names: tuple[str, ...]) -> list[str]:
+    internal, foreign = _internal(), module.startswith("torch.")
+    return [name for name in names if name not in internal and not (foreign and name.startswith("_"))]
 
 
 @cache
@@ -149,20 +165,20 @@ def _internal() -> frozenset[str]:
     return frozenset(vars(torch.nn.Module()))
 
 
-def _write_gradients(encoder: Encoder, module: Any, path: str) -> dict[str, Any]:
+def _write_gradients(encoder: Encoder, parameters: list[tuple[str, Any]], path: str) -> dict[str, Any]:
     """Gradients that no optimizer step has used yet; of the used ones, only which they are."""
     nodes: dict[str, Any] = {}
-    for name, parameter in module.named_parameters():
+    for name, parameter in parameters:
         if parameter.grad is not None:
             used = _steps.has_used(parameter.grad)
             nodes[name] = None if used else encoder.encode(parameter.grad, f"{path}.gradients.{name}")
     return nodes
 
 
-def _modes(module: Any) -> dict[str, list[str]]:
+def _modes(modules: list[tuple[str, Any]], parameters: list[tuple[str, Any]]) -> dict[str, list[str]]:
     return {
-        "eval": [name for name, inner in module.named_modules() if not inner.training],
-        "frozen": [name for name, parameter in module.named_parameters() if not parameter.requires_grad],
+        "eval": [name for name, inner in modules if not inner.training],
+        "frozen": [name for name, parameter in parameters if not parameter.requires_grad],
     }
 
 
@@ -261,16 +277,50 @@ def _write_optimizer(encoder: Encoder, optimizer: Any, path: str) -> Any:
     with encoder.whole():
         content = {
             "class": type(optimizer).__name__,
-            "parameters": [
-                [encoder.encode(one, f"{path}.parameters.{at}.{number}") for number, one in enumerate(group)]
-                for at, group in enumerate(parameters)
-            ],
-            "state": encoder.encode(optimizer.state_dict(), path),
+            "parameters": [_write_group(encoder, group, f"{path}.parameters.{at}") for at, group in enumerate(parameters)],
+            "state": _write_moments(encoder, optimizer.state_dict(), path),
         }
         if not can_be_made(type(optimizer)):  # torch's own keep all in their state
             more = {name: item for name, item in vars(optimizer).items() if name not in _of_optimizers() and not name.startswith("_")}
             content["own"] = capture.write_attributes(encoder, more, f"{path}.own")
     return encoder.part("optimizer", content, path, type(optimizer))
+
+
+def _write_group(encoder: Encoder, group: list[Any], path: str) -> list[Any]:
+    return encoder.repeats.write(encoder, path, look_of(group), group, lambda: [f"{path}.{number}" for number in range(len(group))])
+
+
+def _write_moments(encoder: Encoder, state: Any, path: str) -> Any:
+    """What `state_dict` of an optimizer gave. Most of it is tensors, by parameter and name; what they are written as is repeated."""
+    moments = _by_parameter(state, encoder)
+    values = [*chain.from_iterable(map(dict.values, moments.values()))]
+    look = look_of(values) if values else None
+    if look is None:
+        return encoder.encode(state, path)
+    keys = [*moments], [*map(tuple, moments.values())]
+    paths = [f"{path}.state.{number}" for number in moments]
+
+    def places() -> list[str]:
+        return [f"{at}.{name}" for at, names in zip(paths, keys[1], strict=True) for name in names]
+
+    nodes = iter(encoder.repeats.write(encoder, f"{path}.state", (keys, look), values, places))
+    encoder.alias(id(state), state, path)
+    encoder.alias(id(state["state"]), moments, f"{path}.state")
+    for at, items in zip(paths, moments.values(), strict=True):
+        encoder.alias(id(items), items, at)
+    encoder.plain.extend((f"{path}.state.keys.{index}", number) for index, number in enumerate(moments))
+    pairs = [[number, dict(zip(names, nodes, strict=False))] for number, names in zip(*keys, strict=True)]
+    return {"state": {"$": "dict", "items": pairs}, "param_groups": encoder.encode(state["param_groups"], f"{path}.param_groups")}
+
+
+def _by_parameter(state: Any, encoder: Encoder) -> dict[int, dict[str, Any]]:
+    """What an optimizer keeps of each parameter, when it is kept by number and name and nothing else refers to it; else nothing."""
+    moments = state["state"] if type(state) is dict and [*state] == ["state", "param_groups"] else None
+    if type(moments) is not dict or {*map(type, moments)} != {int} or {*map(type, moments.values())} != {dict}:
+        return {}
+    names = set().union(*moments.values())
+    plain = {*map(type, names)} == {str} and names.isdisjoint(("", "$"))
+    return moments if plain and encoder.seen.keys().isdisjoint(map(id, moments.values())) else {}
 
 
 def _restore_optimizer(restorer: Restorer, live: Any, saved: Part, path: str) -> Any:
