@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -18,7 +19,7 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from kladml.checkpoint import codec, digests
+from kladml.checkpoint import digests, reading
 from kladml.errors import CheckpointError
 
 MARKER = "executed"
@@ -39,11 +40,12 @@ def sign(folder: Path, files: dict[str, bytes], /, **changes: Any) -> None:
         if "/" not in name and "\0" not in name and name not in (".", "..", ""):
             (folder / name).write_bytes(data)
     entries = {name: {"size": len(data), "sha256": sha256(data).hexdigest(), **summary} for name, data in files.items()}
-    try:
-        arrays = codec.read_arrays(files.get("arrays.safetensors"))
-    except CheckpointError:
-        arrays = {}
-    leaves = {name: digests.digest_of(f"{one.dtype}{list(one.shape)}", one.data) for name, one in arrays.items()}
+    leaves = {}
+    with contextlib.suppress(CheckpointError):
+        data = files.get("arrays.safetensors", b"")
+        begin = 8 + int.from_bytes(data[:8], "little")
+        for name, one in reading.parse_header(data[8:begin], len(data) - begin).items():
+            leaves[name] = digests.digest_of(f"{one.dtype}{list(one.shape)}", data[begin + one.start : begin + one.end])
     manifest = {"format": 1, "number": int(folder.name), "files": entries, "rebuilt": [], "leaves": leaves, **changes}
     seal(folder, manifest)
 

@@ -15,7 +15,7 @@ from typing import Any
 from kladml.checkpoint.decoder import Decoder
 from kladml.checkpoint.digests import digest_of
 from kladml.checkpoint.encoder import Encoder
-from kladml.checkpoint.nodes import ARRAYS, STRUCTURE, Loaded, Snapshot
+from kladml.checkpoint.nodes import STRUCTURE, Loaded, Snapshot
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.writers import find_writer
 from kladml.errors import CaptureError, CheckpointCorrupt, KladMLError
@@ -56,25 +56,6 @@ def decode(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: 
         raise
     except Exception as error:  # whatever a library says to what it did not write
         raise CheckpointCorrupt(f"the state's files do not belong together: {type(error).__name__}: {error}") from error
-
-
-def read_arrays(data: bytes | None) -> dict[str, Loaded]:
-    """The arrays of a safetensors file.
-
-    Args:
-        data: the file; None for none.
-
-    Raises:
-        CheckpointCorrupt: it is no such file.
-    """
-    if data is None:
-        return {}
-    from safetensors import SafetensorError, deserialize
-
-    try:
-        return {name: Loaded(view["dtype"], tuple(view["shape"]), view["data"]) for name, view in deserialize(data)}
-    except SafetensorError as error:
-        raise CheckpointCorrupt(f"{ARRAYS} cannot be read: {error}") from None
 
 
 def copy_of(state: Mapping[str, Any], encoder: Encoder | None = None) -> Any:

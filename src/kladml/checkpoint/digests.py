@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -41,13 +41,14 @@ def sample(array: Array) -> bytes | None:
 class Digests:
     """SHA-256 of arrays by name, begun when it is built."""
 
-    def __init__(self, arrays: Mapping[str, tuple[str, Any]]) -> None:
+    def __init__(self, arrays: Mapping[str, tuple[str, Any]], fetch: Callable[[str], None] | None = None) -> None:
         """Begin, if there is much to do, with one processor less than there are: that one is for who waits for the result, which helps.
 
         Args:
             arrays: element type and shape as text, and elements, by name. They must not change until `result` is there.
+            fetch: brings the elements of a name to their place; by default they are there.
         """
-        self._arrays = arrays
+        self._arrays, self._fetch = arrays, fetch
         self._waiting = sorted(arrays, key=lambda name: len(arrays[name][1]))  # the largest is taken first
         self._made: dict[str, str] = {}
         self._error: Exception | None = None
@@ -61,6 +62,8 @@ class Digests:
         try:
             while self._waiting:
                 name = self._waiting.pop()
+                if self._fetch is not None:
+                    self._fetch(name)
                 self._made[name] = digest_of(*self._arrays[name])
         except IndexError:  # another thread took the last one
             return

@@ -107,4 +107,4 @@ class Loaded:
 
     dtype: str
     shape: tuple[int, ...]
-    data: bytearray
+    data: bytearray | memoryview

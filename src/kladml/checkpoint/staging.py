@@ -112,11 +112,21 @@ class Staging:
         """The buffer for a layout. Views into it are kept with the layout, and go with it."""
         if self._buffer is None or len(self._buffer) < layout.size:
             layout.views.clear()
-            self._buffer = mmap.mmap(-1, max(layout.size, mmap.PAGESIZE))
-            if sys.platform == "linux" and layout.size >= 1 << 21:  # fewer page faults in the first copy
-                self._buffer.madvise(mmap.MADV_HUGEPAGE)
+            self._buffer = reserve(layout.size)
         self._layout = layout
         return self._buffer
+
+
+def reserve(size: int) -> mmap.mmap:
+    """New memory, given back to the system when it is not used any more.
+
+    Args:
+        size: bytes.
+    """
+    buffer = mmap.mmap(-1, max(size, mmap.PAGESIZE))
+    if sys.platform == "linux" and size >= 1 << 21:  # fewer page faults in the first copy
+        buffer.madvise(mmap.MADV_HUGEPAGE)
+    return buffer
 
 
 def _lay_out(arrays: Mapping[str, Array]) -> _Layout:

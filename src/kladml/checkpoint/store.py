@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -19,8 +20,8 @@ from typing import Any, TypeGuard
 
 from kladml import durable
 from kladml.checkpoint import codec, digests
-from kladml.checkpoint.digests import Digests
-from kladml.checkpoint.nodes import ARRAYS, STRUCTURE, Snapshot
+from kladml.checkpoint.nodes import ARRAYS, STRUCTURE, Loaded, Snapshot
+from kladml.checkpoint.reading import read_arrays
 from kladml.checkpoint.writing import write_files
 from kladml.errors import CaptureError, CheckpointCorrupt, CheckpointError, CheckpointVersion
 from kladml.records import FORMAT
@@ -134,12 +135,8 @@ class CheckpointStore:
         Raises:
             CheckpointCorrupt: a file is missing or is not what the manifest says.
         """
-        files = {name: _verified(commit.path, name, expected) for name, expected in commit.files.items()}
-        arrays = codec.read_arrays(files.pop(ARRAYS, None))
-        found = Digests({name: (f"{array.dtype}{list(array.shape)}", array.data) for name, array in arrays.items()}).result()
-        for name, digest in found.items():
-            if digest != commit.leaves.get(name):
-                raise CheckpointCorrupt(f"{commit.path / ARRAYS}: {name} is not what the manifest says")
+        files = {name: _verified(commit.path, name, expected) for name, expected in commit.files.items() if name != ARRAYS}
+        arrays = _arrays_of(commit) if ARRAYS in commit.files else {}
         return codec.decode(files, arrays, {name: commit.leaves.get(name, "") for name in commit.rebuilt})
 
     def read(self, number: int) -> Commit:
@@ -150,13 +147,13 @@ class CheckpointStore:
             CheckpointVersion: it was written by a newer version.
         """
         path = self.directory / f"{number:08d}"
+        if not os.path.lexists(path / MANIFEST):
+            raise CheckpointCorrupt(f"{path} has no {MANIFEST}: the save was cut off before it was complete")
         try:
             manifest = json.loads(_content(path, MANIFEST, None))
             found = manifest["format"]
             expected = manifest.pop("digest")
-        except FileNotFoundError:
-            raise CheckpointCorrupt(f"{path} has no {MANIFEST}: the save was cut off before it was complete") from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError, OSError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
             raise CheckpointCorrupt(f"{path / MANIFEST} is damaged: {error}") from None
         if not isinstance(found, int) or found > FORMAT:
             raise CheckpointVersion(f"{path} has format {found!r}; this version reads up to {FORMAT}. Upgrade kladml to continue from it.")
@@ -249,34 +246,61 @@ def _confirm(snapshot: Snapshot) -> None:
         raise ChangedArray(changed)
 
 
+def _arrays_of(commit: Commit) -> dict[str, Loaded]:
+    with _opened(commit.path, ARRAYS, commit.files[ARRAYS]["size"]) as descriptor:
+        try:
+            arrays, found = read_arrays(descriptor, commit.files[ARRAYS])
+        except (OSError, CheckpointCorrupt, MemoryError) as error:
+            raise CheckpointCorrupt(f"{commit.path / ARRAYS} cannot be read: {error}") from None
+    for name, digest in found.items():
+        if digest != commit.leaves.get(name):
+            raise CheckpointCorrupt(f"{commit.path / ARRAYS}: {name} is not what the manifest says")
+    return arrays
+
+
 def _verified(folder: Path, name: str, expected: Mapping[str, Any]) -> bytes:
-    try:
-        data = _content(folder, name, expected["size"])
-    except FileNotFoundError:
-        raise CheckpointCorrupt(f"{folder / name} is missing") from None
-    except OSError as error:
-        raise CheckpointCorrupt(f"{folder / name} cannot be read: {error}") from None
-    found = sha256(memoryview(data)[: expected.get("header_size")]).hexdigest()
+    data = _content(folder, name, expected["size"])
+    found = sha256(data).hexdigest()
     if found != expected["sha256"]:
         raise CheckpointCorrupt(f"{folder / name} has the digest {found[:12]}…, its manifest says {expected['sha256'][:12]}…")
     return data
 
 
-def _content(folder: Path, name: str, size: int | None) -> bytes:
-    """A file of a commit. It must be a plain file in a plain folder: what a link leads to is no part of a commit."""
+@contextmanager
+def _opened(folder: Path, name: str, size: int | None) -> Iterator[int]:
+    """The descriptor of a file of a commit. It must be a plain file in a plain folder: what a link leads to is no part of a commit.
+
+    Raises:
+        CheckpointCorrupt: it is missing, no such file, or has another size.
+    """
     plain = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    inside = os.open(folder, plain | os.O_DIRECTORY)
     try:
-        descriptor = os.open(name, plain | os.O_NONBLOCK, dir_fd=inside)  # a pipe would never open
-    finally:
-        os.close(inside)
-    with open(descriptor, "rb") as file:
+        inside = os.open(folder, plain | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(name, plain | os.O_NONBLOCK, dir_fd=inside)  # a pipe would never open
+        finally:
+            os.close(inside)
+    except FileNotFoundError:
+        raise CheckpointCorrupt(f"{folder / name} is missing") from None
+    except OSError as error:
+        raise CheckpointCorrupt(f"{folder / name} cannot be read: {error}") from None
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise CheckpointCorrupt(f"{folder / name} is no plain file")
         if found.st_size != size and not (size is None and found.st_size <= _MANIFEST_BYTES):
             raise CheckpointCorrupt(f"{folder / name} has {found.st_size} bytes, its manifest says {size}")
-        return file.read()
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _content(folder: Path, name: str, size: int | None) -> bytes:
+    with _opened(folder, name, size) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise CheckpointCorrupt(f"{folder / name} cannot be read: {error}") from None
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

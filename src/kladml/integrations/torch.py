@@ -209,14 +209,14 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
             return torch.nn.UninitializedParameter()
     data = decoder.arrays[node["array"]].data
     dtype = _dtype(node["dtype"])
-    if data:
-        found = torch.frombuffer(data, dtype=torch.uint8).view(dtype).reshape(node["shape"])
-    else:
-        found = torch.empty(node["shape"], dtype=dtype)
-    if "stride" in node:
-        if not _fill_memory(node["stride"], node["shape"]):
-            raise ValueError(f"no tensor of shape {node['shape']} has the strides {node['stride']}")
-        found = torch.empty_strided(node["shape"], node["stride"], dtype=dtype).copy_(found)
+    stride = node.get("stride")
+    if stride is not None and not _fill_memory(stride, node["shape"]):
+        raise ValueError(f"no tensor of shape {node['shape']} has the strides {stride}")
+    found = torch.empty(node["shape"], dtype=dtype)
+    if data:  # byte by byte, into memory that torch has aligned: elements that lie otherwise may be added up in another order
+        found.reshape(-1).view(torch.uint8).copy_(torch.frombuffer(data, dtype=torch.uint8))
+    if stride is not None:
+        found = torch.empty_strided(node["shape"], stride, dtype=dtype).copy_(found)
     grad = node.get("grad") is True
     return torch.nn.Parameter(found, grad) if node.get("parameter") is True else found.requires_grad_(grad)
 
