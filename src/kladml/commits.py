@@ -99,6 +99,7 @@ class Commits:
         self._last: Commit | None = None
         self._next = 1
         self._good: set[int] = set()
+        self._starts: dict[int, int | None] = {}
         self._rebuilt: set[str] | None = None
         self._staging, self._aside = Staging(), Staging()
         self._task: _Task | None = None
@@ -350,6 +351,7 @@ class Commits:
         try:
             moment.sync()
             task.commit = self._store.write(task.snapshot, info, task.number)
+            self._starts[task.number] = moment.start
         except Exception as error:
             task.error = error
             if not isinstance(error, FileExistsError):
@@ -365,8 +367,9 @@ class Commits:
 
     def _pinned(self, keep: int) -> set[int]:
         """What the commits that stay build on, and the best."""
-        pinned = {self.best}
-        for number in self._store.numbers()[-keep:]:
-            with suppress(CheckpointError):
-                pinned.add(self._store.read(number).info.get("start") or 0)
-        return pinned
+        kept = self._store.numbers()[-keep:]
+        for number in kept:
+            if number not in self._starts:
+                with suppress(CheckpointError):
+                    self._starts[number] = self._store.read(number).info.get("start")
+        return {self.best, *(self._starts.get(number) or 0 for number in kept)}
