@@ -73,9 +73,9 @@ class Repeats:
 def _fits(known: _Written, encoder: Encoder) -> bool:
     """Whether what was met before says nothing else about these tensors than it did."""
     names = known.arrays.keys()
-    apart = encoder.seen.keys().isdisjoint(known.seen) and encoder.first.keys().isdisjoint(known.first)
-    apart = apart and encoder.arrays.keys().isdisjoint(names) and encoder.unchanged.keys().isdisjoint(names)
-    apart = apart and encoder.fixed.keys().isdisjoint(names)
+    met = (encoder.seen, known.seen), (encoder.first, known.first)
+    apart = all(now.keys().isdisjoint(then.keys()) for now, then in met)
+    apart = apart and all(now.keys().isdisjoint(names) for now in (encoder.arrays, encoder.unchanged, encoder.fixed))
     return apart and all(encoder.seen.get(key) == path and encoder.first[path] == key for key, path in known.others.items())
 
 

@@ -43,8 +43,9 @@ class Array:
 
     def takes_the_place_of(self, other: Array) -> bool:
         """Whether this can be copied to where another one was."""
-        kind = self.dtype, self.shape, self.raw, self.library
-        return self is other or kind == (other.dtype, other.shape, other.raw, other.library)
+        if self is other:
+            return True
+        return (self.dtype, self.shape, self.raw, self.library) == (other.dtype, other.shape, other.raw, other.library)
 
 
 @dataclass(frozen=True, slots=True)
