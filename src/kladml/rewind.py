@@ -71,4 +71,4 @@ def _parts(value: Any, own: bool) -> list[tuple[Any, Any]]:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         return list(items) if len(value) <= _FEW else []
     known = own or any(base.__module__.startswith("torch.utils.data.") for base in type(value).__mro__)
-    return list(vars(value).items()) if known else []
+    return list(vars(value).items()) if known and type(value).__dictoffset__ else []

@@ -15,6 +15,7 @@ import pytest
 from kladml import walks
 from kladml.checkpoint.excerpt import digest_of, excerpt
 from kladml.checkpoint.streams import number_of, own_streams
+from kladml.rewind import counters_of
 
 torch = pytest.importorskip("torch")
 SEED = 7**20
@@ -307,3 +308,14 @@ def test_excerpts_are_small() -> None:
     nested: list[Any] = []
     nested.append(nested)
     assert len(repr(excerpt(nested))) < 1000
+
+
+def test_what_a_loader_counts_is_found_beside_objects_with_slots() -> None:
+    class Slotted:
+        __slots__ = ("cents",)
+
+    class Loader:
+        def __init__(self) -> None:
+            self.slotted, self.at = Slotted(), 3
+
+    assert counters_of(Loader()) == {".at": 3}
