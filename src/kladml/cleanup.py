@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kladml import durable, ledger
 from kladml.checkpoint.store import CheckpointStore
+from kladml.commits import counters_of
 from kladml.durable import DirectoryLock
 from kladml.errors import KladMLError, RunHeld
 from kladml.rundir import RunDirectory
@@ -129,10 +130,10 @@ def _commits(directory: RunDirectory, kept: int) -> list[Path]:
 
 def _kept(directory: RunDirectory) -> int:
     """The commit that stays when one is to stay: the best; the last when there is none."""
-    newest = CheckpointStore(directory.checkpoints).latest()
+    newest = next(CheckpointStore(directory.checkpoints).good(), None)
     if newest is None:
         return 0
-    best: int = newest[1]["loop"]["best_commit"]
+    best: int = counters_of(newest[1])["best_commit"]
     return best or newest[0].number
 
 

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from kladml import durable, rundir
+from kladml.checkpoint.codec import Packed
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.nodes import Snapshot
 from kladml.checkpoint.staging import Staging
@@ -50,15 +51,17 @@ class Moment:
 
 @dataclass(slots=True)
 class Found:
-    """Where a run continues.
+    """Where a run continues. The states are no values yet: only `setup` may import the classes that these need.
 
     Attributes:
         state: of the newest good commit.
+        counters: the run's counters in it.
         start: the state that its epoch began with, when the commit is in the middle of one.
     """
 
-    state: Any
-    start: Any = None
+    state: Packed
+    counters: Mapping[str, Any]
+    start: Packed | None = None
 
 
 @dataclass(slots=True)
@@ -69,6 +72,19 @@ class _Task:
     commit: Commit | None = None
     error: Exception | None = None
     done: threading.Event = field(default_factory=threading.Event)
+
+
+def counters_of(state: Packed) -> Mapping[str, Any]:
+    """The run's counters in a state. They are plain values; the position in the epoch may hold values of any class, and is left out.
+
+    Args:
+        state: of a commit.
+
+    Raises:
+        CheckpointCorrupt: it has none.
+    """
+    counters: Mapping[str, Any] = state.part("loop", without=("position",))
+    return counters
 
 
 class Commits:
@@ -108,13 +124,13 @@ class Commits:
         self._when = time.monotonic()
 
     def open(self) -> Found | None:
-        """Sweep what a killed attempt left and load the newest good commit. The caller owns the directory.
+        """Sweep what a killed attempt left and read the newest good commit. The caller owns the directory.
 
         Returns:
             Where to continue, or None when nothing was committed.
 
         Raises:
-            CheckpointError: there are commits but none can be loaded.
+            CheckpointError: there are commits but none can be used.
         """
         self._store.sweep()
         self._next = self._store.next_number()
@@ -132,7 +148,7 @@ class Commits:
             raise CheckpointError(f"none of the commits in {self._store.directory} can be used. Restore it from a copy, or start anew.")
         return None
 
-    def _found(self, commit: Commit, state: Any) -> Found:
+    def _found(self, commit: Commit, state: Packed) -> Found:
         """A commit with the one that it builds on.
 
         Raises:
@@ -140,16 +156,18 @@ class Commits:
         """
         try:
             Progress(**commit.info["progress"]), Position(**commit.info["journal"])
-            state["experiment"], state["rng"]["own"], state["loop"]["position"]
+            content = state.structure
+            content["experiment"], content["rng"]["own"], content["loop"]["position"]
             start = commit.info["start"]
         except (KeyError, TypeError) as error:
             raise CheckpointCorrupt(f"{commit.path} is no commit of a run: {type(error).__name__}: {error}") from None
         self._rebuilt = set(commit.rebuilt)
+        counters = counters_of(state)
         if start is None:
-            return Found(state)
+            return Found(state, counters)
         begun = self._store.read(start)
         self._rebuilt &= set(begun.rebuilt)
-        return Found(state, self._store.load(begun))
+        return Found(state, counters, self._store.open(begun))
 
     def _set_aside_newer(self, number: int) -> None:
         """Commits that were stepped over do not belong to the journal any more once it is cut; they must not come back."""

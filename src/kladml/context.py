@@ -25,6 +25,7 @@ from kladml.processes import Stopped
 from kladml.records import Best, Launch, Progress
 
 if TYPE_CHECKING:
+    from kladml.commits import Found
     from kladml.config.schema import ExperimentConfig
     from kladml.journal import Position
     from kladml.processes import StopRequest
@@ -42,7 +43,7 @@ class RunContext:
         epochs: how many epochs are planned.
         stack: closed when the attempt ends.
         commits: the commits of the run.
-        saved: the state of the commit that this attempt continues from, or None.
+        saved: the state of the commit that this attempt continues from, once `read_saved` was called; else None.
         begun: when that commit is in the middle of an epoch, the state that the epoch began with.
         continued: whether this attempt continues from a commit.
         recording: whether what is logged is recorded; not while the beginning of an interrupted epoch runs again.
@@ -63,7 +64,7 @@ class RunContext:
             logger: where to say what happens.
 
         Raises:
-            CheckpointError: there are commits but none can be loaded.
+            CheckpointError: there are commits but none can be used.
             JournalError: the journal is damaged before the commit's position.
             OSError: the directory cannot be written.
         """
@@ -81,20 +82,32 @@ class RunContext:
         self.inside, self.recording = False, True
         self.commits = Commits(directory.checkpoints, config.checkpoint)
         found = self.commits.open()
-        self.saved: Any = None if found is None else found.state
-        self.begun: Any = None if found is None else found.start
+        self.saved: Any = None
+        self.begun: Any = None
         self.continued = found is not None
+        self._found = found
         self._heart = Heart(directory.heartbeat)
-        self._journal = self._open_journal(directory)
+        self._journal = self._open_journal(directory, found)
         self._beat()
 
-    def _open_journal(self, directory: RunDirectory) -> Journal:
+    def read_saved(self) -> None:
+        """Turn what the commit holds into values, once. Called after `setup`, which may have imported classes that these need.
+
+        Raises:
+            CheckpointError: it holds what no checkpoint of ours holds, or values of classes that are not there.
+        """
+        found, self._found = self._found, None
+        if found is not None:
+            self.saved = found.state.decode()
+            self.begun = None if found.start is None else found.start.decode()
+
+    def _open_journal(self, directory: RunDirectory, found: Found | None) -> Journal:
         aside = self.path / f"journal.rolled-back-{self.attempt}"
         journal = Journal(directory.journal, self.commits.position, aside=aside)
-        if self.saved is None:
+        if found is None:
             journal.append("params", self.config.to_dict())
         else:
-            self.restore(self.saved["loop"])
+            self.restore(found.counters)
         journal.append("attempt", {"attempt": self.attempt, "run_id": self.run_id, "from_commit": self.commit_number})
         return journal
 

@@ -251,6 +251,8 @@ class Experiment:
         Returns:
             Whether there was one.
         """
+        if self.context is not None:
+            self.context.read_saved()
         if self.context is None or self.context.saved is None:
             return False
         self.restore(self.context.saved["experiment"])

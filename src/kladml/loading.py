@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from kladml import catalog, libraries, rundir, session
 from kladml.checkpoint import rng
+from kladml.checkpoint.codec import Packed
 from kladml.checkpoint.store import CheckpointStore
+from kladml.commits import counters_of
 from kladml.config import ExperimentConfig, suggest
 from kladml.config.words import with_hint
 from kladml.errors import CheckpointCorrupt, CheckpointError, RegistryError, RunError, RunNotFound
@@ -64,7 +66,7 @@ def load(path: str | os.PathLike[str], which: Which = "best", *, device: Any = N
         state = _state(directory, run, which)
         experiment = session.construct(kind, config)
         _set_up(experiment, directory, run, state)
-        experiment.restore(state["experiment"])
+        experiment.restore(state.decode()["experiment"])
     if "torch" in sys.modules:
         libraries.integration("torch_settings").to_evaluation(experiment.attributes().values())
     return experiment
@@ -121,9 +123,9 @@ def _kind(directory: RunDirectory, run: Mapping[str, Any], name: str) -> type[Ex
         ) from None
 
 
-def _set_up(experiment: Experiment, directory: RunDirectory, run: Mapping[str, Any], state: Any) -> None:
+def _set_up(experiment: Experiment, directory: RunDirectory, run: Mapping[str, Any], state: Packed) -> None:
     """Run `setup` as in an attempt. What it enters stays open as long as the experiment lives."""
-    progress = Progress(**state["loop"]["progress"])
+    progress = Progress(**counters_of(state)["progress"])
     stand_in = _NoRun(run["run_id"], len(run["attempts"]), directory.path, experiment.config, progress)
     weakref.finalize(experiment, stand_in.stack.close)
     experiment.context = cast("RunContext", stand_in)
@@ -185,7 +187,7 @@ def _process_kept() -> Iterator[None]:
         rng.restore(before)
 
 
-def _state(directory: RunDirectory, run: Mapping[str, Any], which: Which) -> Any:
+def _state(directory: RunDirectory, run: Mapping[str, Any], which: Which) -> Packed:
     store = CheckpointStore(directory.checkpoints)
     for _ in range(_TRIES):
         before = store.numbers()
@@ -197,14 +199,15 @@ def _state(directory: RunDirectory, run: Mapping[str, Any], which: Which) -> Any
     return _read(directory, store, run, which)
 
 
-def _read(directory: RunDirectory, store: CheckpointStore, run: Mapping[str, Any], which: Which) -> Any:
-    newest = store.latest()
+def _read(directory: RunDirectory, store: CheckpointStore, run: Mapping[str, Any], which: Which) -> Packed:
+    newest = next(store.good(), None)
     if newest is None:
         raise CheckpointError(_without_commit(directory, run))
     commit, state = newest
     if which == "last":
         return state
-    best, number = state["loop"]["watch"]["best"], state["loop"]["best_commit"]
+    counters = counters_of(state)
+    best, number = counters["watch"]["best"], counters["best_commit"]
     last = f"For the newest state: kladml.load({str(directory.path)!r}, which='last')"
     if best is None:
         monitors = directory.read_config()["config"].get("monitor") is not None
@@ -217,7 +220,7 @@ def _read(directory: RunDirectory, store: CheckpointStore, run: Mapping[str, Any
     if number not in store.numbers() or (found := store.read(number)).info["progress"]["epoch"] != best["epoch"]:
         raise RunError(f"{what} is not there (not written, or removed). {last}. Its model file: {_models(directory)}.")
     try:
-        return store.load(found)
+        return store.open(found)
     except CheckpointCorrupt as error:
         raise CheckpointCorrupt(f"{what} cannot be used: {error}. {last}.") from None
 

@@ -75,7 +75,7 @@ class Saves:
         self._best = False
         self._told = 0
         self._repeats = Repeats()
-        if context.saved is not None and self._commits.start is None:
+        if context.continued and self._commits.start is None:
             self._ended = (context.progress, self._commits.number)
 
     def begin_epoch(self, start: int | None = None) -> None:

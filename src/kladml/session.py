@@ -92,15 +92,16 @@ def _work(experiment: Experiment, context: RunContext) -> None:
     around = Surroundings(RunDirectory(context.path).journal)
     around.put_back()
     set_up(experiment)
+    before = rng.loaded()
+    context.read_saved()
     around.put_back()
     for reason in around.differences():
         context.mark_inexact(reason)
     record = around.to_record()
     if record is not None:
         context.record(*record)
-    before = rng.loaded()
     inputs = experiment.end_setup()
-    rng.seed_new(config.seed, before)  # what keeps an estimator of scikit-learn imports torch
+    rng.seed_new(config.seed, before)  # what reads a state may import torch, and so may what keeps an estimator of scikit-learn
     surroundings.prepare(config.deterministic)
     if inputs:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))

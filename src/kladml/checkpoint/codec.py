@@ -8,7 +8,9 @@ An object that stands in two places is written once; the other place refers to i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -35,6 +37,63 @@ def encode(state: Mapping[str, Any], staging: Staging | None = None) -> Snapshot
     return encoder.snapshot(encoder.encode(dict(state), ""), staging or Staging())
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A state that was read and checked, but is no values yet: the classes and codecs that these need may be imported later.
+
+    Attributes:
+        structure: the JSON of everything but array elements.
+        files: other files by name.
+        arrays: arrays by name.
+        unchanged: digests of the arrays that were not written, by name.
+    """
+
+    structure: Any
+    files: Mapping[str, bytes]
+    arrays: Mapping[str, Loaded]
+    unchanged: Mapping[str, str]
+
+    def decode(self) -> Any:
+        """The tree of values. Arrays are on the CPU, and share their memory with what was read.
+
+        Raises:
+            CheckpointCorrupt: the files do not belong together.
+            CheckpointMismatch: it holds values of a class that this process has not imported, or has no codec for.
+            MissingExtra: a library that the state needs is not installed.
+        """
+        with _belonging_together():
+            return Decoder(self.arrays, self.files, self.unchanged).decode(self.structure)
+
+    def part(self, name: str, without: Collection[str] = ()) -> Any:
+        """One entry of the state by itself.
+
+        Args:
+            name: its name.
+            without: what of it is left out.
+
+        Raises:
+            CheckpointCorrupt: there is none, or it refers to what stands elsewhere.
+        """
+        with _belonging_together():
+            node = {key: item for key, item in self.structure[name].items() if key not in without}
+            return Decoder(self.arrays, self.files, self.unchanged).decode(node, name)
+
+
+def unpack(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: Mapping[str, str] | None = None) -> Packed:
+    """The state that files hold, not turned into values yet.
+
+    Args:
+        files: file names to contents, verified already.
+        arrays: what `read_arrays` gave, verified already.
+        unchanged: digests of the arrays that were not written, by name.
+
+    Raises:
+        CheckpointCorrupt: there is no JSON.
+    """
+    with _belonging_together():
+        return Packed(json.loads(files[STRUCTURE]), files, arrays, unchanged or {})
+
+
 def decode(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: Mapping[str, str] | None = None) -> Any:
     """The state that files hold.
 
@@ -50,8 +109,14 @@ def decode(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: 
         CheckpointCorrupt: the files do not belong together.
         MissingExtra: a library that the state needs is not installed.
     """
+    return unpack(files, arrays, unchanged).decode()
+
+
+@contextmanager
+def _belonging_together() -> Iterator[None]:
+    """Within this, whatever fails is the files' fault."""
     try:
-        return Decoder(arrays, files, unchanged or {}).decode(json.loads(files[STRUCTURE]))
+        yield
     except (KladMLError, MemoryError):
         raise
     except Exception as error:  # whatever a library says to what it did not write

@@ -144,8 +144,8 @@ class Decoder:
         found = TAUGHT.get(node["type"])
         if found is None:
             raise CheckpointMismatch(
-                f"{path} is a {node['type']}, for which this program has registered no codec. Call kladml.register_codec for it, in the "
-                "module that defines the experiment."
+                f"{path} is a {node['type']}, for which this program has registered no codec. Call kladml.register_codec for it in "
+                "setup(), or in the module that defines the experiment: the checkpoint is read after setup()."
             )
         content = self.decode(node["value"], f"{path}.value")
         try:

@@ -11,15 +11,16 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from kladml import durable
 from kladml.checkpoint import codec, digests
+from kladml.checkpoint.codec import Packed
 from kladml.checkpoint.nodes import ARRAYS, STRUCTURE, Loaded, Snapshot
 from kladml.checkpoint.reading import read_arrays
 from kladml.checkpoint.writing import write_files
@@ -32,6 +33,8 @@ _FILE = re.compile(rf"{re.escape(STRUCTURE)}|{re.escape(ARRAYS)}|object-\d{{1,9}
 
 _MANIFEST_BYTES = 1 << 26
 _log = logging.getLogger(__name__)
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +137,22 @@ class CheckpointStore:
 
         Raises:
             CheckpointCorrupt: a file is missing or is not what the manifest says.
+            CheckpointMismatch: it holds values of a class that this process has not imported, or has no codec for.
+        """
+        return self.open(commit).decode()
+
+    def open(self, commit: Commit) -> Packed:
+        """The state of a commit, checked as by `load`, but not turned into values yet.
+
+        Args:
+            commit: one of this store's.
+
+        Raises:
+            CheckpointCorrupt: a file is missing or is not what the manifest says.
         """
         files = {name: _verified(commit.path, name, expected) for name, expected in commit.files.items() if name != ARRAYS}
         arrays = _arrays_of(commit) if ARRAYS in commit.files else {}
-        return codec.decode(files, arrays, {name: commit.leaves.get(name, "") for name in commit.rebuilt})
+        return codec.unpack(files, arrays, {name: commit.leaves.get(name, "") for name in commit.rebuilt})
 
     def read(self, number: int) -> Commit:
         """The commit of a number, its manifest checked but not its files.
@@ -174,24 +189,27 @@ class CheckpointStore:
             CheckpointError: there are complete commits but none can be loaded.
             CheckpointVersion: the newest was written by a newer version.
         """
-        return next(self.good(), None)
+        return next(self._good(self.load), None)
 
-    def good(self) -> Iterator[tuple[Commit, Any]]:
-        """The commits that can be loaded whole, newest first; of a damaged one is warned.
+    def good(self) -> Iterator[tuple[Commit, Packed]]:
+        """The commits that are whole, newest first; of a damaged one is warned.
 
         Yields:
-            A commit and its state.
+            A commit and its state, not turned into values yet.
 
         Raises:
             CheckpointError: there are complete commits but none can be loaded.
             CheckpointVersion: one was written by a newer version.
         """
+        return self._good(self.open)
+
+    def _good(self, read: Callable[[Commit], Read]) -> Iterator[tuple[Commit, Read]]:
         reasons = []
         found = False
         for number in sorted(self._folders(), reverse=True):
             try:
                 commit = self.read(number)
-                state = self.load(commit)
+                state = read(commit)
             except CheckpointCorrupt as error:
                 if (self.directory / f"{number:08d}" / MANIFEST).exists():
                     reasons.append(str(error))

@@ -243,8 +243,8 @@ def class_of(name: str, base: type | None = None) -> type:
     if not fits:
         wanted = "dataclass" if base is None else base.__name__
         raise CheckpointMismatch(
-            f"the checkpoint holds a value of the {wanted} {name}, which this program does not have (any more). Import its module before "
-            f"loading. {_WAYS}"
+            f"the checkpoint holds a value of the {wanted} {name}, which this program does not have (any more). Import its module in "
+            f"setup(), or in the module that defines the experiment: the checkpoint is read after setup(). {_WAYS}"
         )
     kind: type = found
     return kind
