@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from kladml import catalog, libraries, rundir, session
+from kladml import catalog, ledger, libraries, rundir, session
 from kladml.checkpoint import rng
 from kladml.checkpoint.codec import Packed
-from kladml.checkpoint.store import CheckpointStore
+from kladml.checkpoint.store import CheckpointStore, Commit
 from kladml.commits import counters_of
 from kladml.config import ExperimentConfig, suggest
 from kladml.config.words import with_hint
@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str], which: Which = "best", *, device: Any = N
 
     Raises:
         RunNotFound: there is no run.
-        RunError: it has no such state, or its class is not there any more.
+        RunError: it has no such state (any more), or its class is not there any more.
         RegistryError: the class is not registered any more.
         CheckpointError: the state is damaged, or does not fit what `setup` builds now.
         ValueError: `which` is another word.
@@ -204,10 +204,13 @@ def _read(directory: RunDirectory, store: CheckpointStore, run: Mapping[str, Any
     if newest is None:
         raise CheckpointError(_without_commit(directory, run))
     commit, state = newest
-    if which == "last":
-        return state
     counters = counters_of(state)
     best, number = counters["watch"]["best"], counters["best_commit"]
+    if which == "last":
+        if commit.number == store.numbers()[-1] and _is_before_the_end(directory, run, commit):
+            instead = f"kladml.load({str(directory.path)!r}, which='best')" if number == commit.number else _again(directory.name)
+            raise RunError(f"{directory.path}: its last commit was removed, as by `kladml gc --keep-best`; instead of it: {instead}.")
+        return state
     last = f"For the newest state: kladml.load({str(directory.path)!r}, which='last')"
     if best is None:
         monitors = directory.read_config()["config"].get("monitor") is not None
@@ -225,14 +228,24 @@ def _read(directory: RunDirectory, store: CheckpointStore, run: Mapping[str, Any
         raise CheckpointCorrupt(f"{what} cannot be used: {error}. {last}.") from None
 
 
+def _is_before_the_end(directory: RunDirectory, run: Mapping[str, Any], commit: Commit) -> bool:
+    """Whether a run has finished, and after this commit."""
+    result = ledger.latest_result(directory, run)
+    return result.get("status") == "FINISHED" and commit.info["progress"] != {"epoch": result["epochs"], "step": result["steps"]}
+
+
 def _without_commit(directory: RunDirectory, run: Mapping[str, Any]) -> str:
     removed, name = run.get("checkpoints_removed"), directory.name
     if removed is not None:
-        again = f"Train it again: kladml run --rerun {name}"
-        return f"the checkpoints of {directory.path} were removed by `kladml gc` on {removed}. {again}; or use {_models(directory)}."
+        path = directory.path
+        return f"the checkpoints of {path} were removed by `kladml gc` on {removed}. {_again(name)}; or use {_models(directory)}."
     if run["status"] == "FINISHED":
-        return f"{directory.path} has no commit any more: its checkpoints were removed. Train it again: kladml run --rerun {name}"
+        return f"{directory.path} has no commit any more: its checkpoints were removed. {_again(name)}"
     return f"{directory.path} has no commit yet: it did not come to the end of its first epoch. Run it: kladml run --only {name}"
+
+
+def _again(name: str) -> str:
+    return f"Train it again: kladml run --rerun {name}"
 
 
 def _models(directory: RunDirectory) -> str:

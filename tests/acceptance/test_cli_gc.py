@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import kladml
-from kladml.errors import CheckpointError
+from kladml.errors import CheckpointError, RunError
 from projects import Line, Project
 from support import run_kladml
 
@@ -92,6 +92,17 @@ def test_one_commit_may_stay(project: Project) -> None:
     experiment: Any = kladml.load(project.directory("done").path)
     assert len(experiment.trail) == 1
     assert items(gc(project, "done", "--keep-best")) == []
+    with pytest.raises(RunError, match=r"last commit was removed, as by `kladml gc --keep-best`; .*which='best'"):
+        kladml.load(project.directory("done").path, "last")
+
+
+def test_the_last_epoch_may_be_the_best(project: Project) -> None:
+    project.configure("rising", monitor={"metric": "loss"})
+    project.drive().expect(0)
+    assert [last for _, what, last in items(gc(project, "rising", "--keep-best")) if what == "checkpoint"] == []
+    for which in ("best", "last"):
+        experiment: Any = kladml.load(project.directory("rising").path, which)  # type: ignore[arg-type]
+        assert len(experiment.trail) == 4
 
 
 def test_what_killed_saves_left_goes_also_of_runs_that_are_not_finished(project: Project) -> None:
