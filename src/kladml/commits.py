@@ -91,7 +91,8 @@ class Commits:
     """Keeps the newest commits of a run and its best one. Writes in a thread of its own, one commit at a time.
 
     Attributes:
-        best: number of the commit that holds the best epoch; 0 for none.
+        best: number of the commit that holds the best epoch, or will before any later one is made; 0 for none.
+        best_epoch: the epoch that it holds, when this attempt made it.
         written: paths of large arrays that are always written from now on, since they were written once.
         error: why the last save failed, when it did; it is tried again at the next opportunity.
         completed: commits that became durable and were not taken note of yet.
@@ -105,7 +106,7 @@ class Commits:
             directory: where the commits lie.
             policy: when to commit and what to keep.
         """
-        self.best = 0
+        self.best = self.best_epoch = 0
         self.written: set[str] = set()
         self.error: Exception | None = None
         self.changed = False
@@ -120,6 +121,7 @@ class Commits:
         self._staging, self._aside = Staging(), Staging()
         self._task: _Task | None = None
         self._tasks: SimpleQueue[_Task | None] | None = None
+        self._unwritten: _Task | None = None
         self._held: tuple[Snapshot, Moment] | None = None
         self._when = time.monotonic()
 
@@ -211,9 +213,20 @@ class Commits:
         return number in self._good
 
     def next_number(self) -> int:
-        """The number that the next commit gets, once no other is being written."""
+        """The number that the next commit gets, once no other is being written, nor is one of a best epoch waiting for it."""
         self.wait()
+        self._write_best_again()
         return self._next
+
+    def _write_best_again(self) -> None:
+        """The best epoch comes before what followed on it, so that every commit can name the commit of the best epoch that it knows."""
+        task = self._unwritten
+        if task is not None:
+            with suppress(OSError):
+                durable.remove(self._store.directory / f"{task.number:08d}")
+            self._next = task.number  # the state names itself as the best
+            self.put(task.snapshot, task.moment)
+            self.wait()
 
     def is_due(self, epoch: int, *, best: bool) -> bool:
         """Whether the end of an epoch is to be committed.
@@ -253,7 +266,7 @@ class Commits:
         return encoder.snapshot(structure, self._aside if apart else self._staging)
 
     def put(self, snapshot: Snapshot, moment: Moment) -> int:
-        """Begin to make a state durable. `poll` and `wait` tell how it went.
+        """Begin to make a state durable. `poll` and `wait` tell how it went. While that of a best epoch is not written, no later one is.
 
         Args:
             snapshot: the state.
@@ -265,6 +278,12 @@ class Commits:
         self.wait()
         self._when = time.monotonic()
         task = self._task = _Task(snapshot, moment, self._next)
+        if moment.best:
+            self.best, self.best_epoch, self._unwritten = task.number, moment.progress.epoch, None
+        elif self._unwritten is not None:
+            task.error = self._unwritten.error
+            task.done.set()
+            return task.number
         try:
             self._queue().put(task)
         except RuntimeError as error:  # no more threads
@@ -316,12 +335,20 @@ class Commits:
         self._next = self._store.next_number() if task.commit is None else task.number + 1
         if task.commit is None:
             _log.warning("commit %d was not made, commit %d is still good: %s", task.number, self.number, task.error)
+            if task.moment.best:
+                self._keep_best(task)
             return
         self._last = task.commit
         self._good.add(task.number)
         self.completed.append(task.commit)
-        if task.moment.best:
-            self.best = task.number
+
+    def _keep_best(self, task: _Task) -> None:
+        """The state of a best epoch was not written. Where that may pass it is kept in memory, and written before any later one."""
+        if isinstance(task.error, OSError | MemoryError | RuntimeError) and not isinstance(task.error, FileExistsError):
+            self._unwritten = task
+            self._staging, self._aside = Staging(), Staging()
+        else:
+            self.best = self.best_epoch = 0
 
     def wait(self) -> Exception | None:
         """Wait until nothing is being written.
@@ -378,8 +405,7 @@ class Commits:
             return
         _log.debug("commit %d: epoch %d, step %d", task.number, moment.progress.epoch, moment.progress.step)
         try:
-            best = task.number if moment.best else self.best
-            self._store.prune(self._policy.keep, self._pinned(self._policy.keep) | {best})
+            self._store.prune(self._policy.keep, self._pinned(self._policy.keep))
         except OSError as error:
             _log.warning("an old commit could not be removed: %s", error)
 

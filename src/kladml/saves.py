@@ -176,14 +176,14 @@ class Saves:
             self._settle(position)
 
     def _taken(self, position: Mapping[str, Any] | None, *, apart: bool = False) -> Taken:
-        snapshot = self._snapshot(position, apart=apart)
-        return Taken(snapshot, self._moment(within=position is not None))
+        number, epoch = self._commits.next_number(), self._context.progress.epoch
+        best = self._best and position is None and self._commits.best_epoch != epoch
+        snapshot = self._snapshot(position, number if best else self._commits.best, apart=apart)
+        return Taken(snapshot, self._moment(best=best))
 
-    def _snapshot(self, position: Mapping[str, Any] | None, *, apart: bool) -> Snapshot:
-        number = self._commits.next_number()
+    def _snapshot(self, position: Mapping[str, Any] | None, best: int, *, apart: bool) -> Snapshot:
         fixed = {path: seen for path, seen in self._subject.fixed.items() if self._commits.may_leave(path)}
         encoder = Encoder(capture.find_writer, fixed, self._repeats)
-        best = number if self._best and position is None else self._commits.best
         loop = {**self._context.get_state(), "best_commit": best, "position": position}
         within = position is not None and "now" in position  # then the position has them
         generators = {**rng.capture(), "own": {} if within else rng.states_of(rng.find(self._subject.attributes()))}
@@ -203,14 +203,14 @@ class Saves:
         if start is None:
             self._ended = (context.progress, number)
 
-    def _moment(self, *, within: bool) -> Moment:
+    def _moment(self, *, best: bool) -> Moment:
         context = self._context
         return Moment(
             owner={"run_id": context.run_id, "attempt": context.attempt},
             progress=context.progress,
             position=context.journal_position,
             sync=context.sync,
-            best=self._best and not within,
+            best=best,
         )
 
     def _settle(self, position: Mapping[str, Any] | None) -> None:
