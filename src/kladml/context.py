@@ -65,7 +65,7 @@ class RunContext:
 
         Raises:
             CheckpointError: there are commits but none can be used.
-            JournalError: the journal is damaged before the commit's position.
+            JournalError: the journal is damaged before the commit's position, or of another run.
             OSError: the directory cannot be written.
         """
         self.run_id, self.attempt, self.path, self.config = launch.run_id, launch.attempt, directory.path, config
@@ -103,7 +103,7 @@ class RunContext:
 
     def _open_journal(self, directory: RunDirectory, found: Found | None) -> Journal:
         aside = self.path / f"journal.rolled-back-{self.attempt}"
-        journal = Journal(directory.journal, self.commits.position, aside=aside)
+        journal = Journal(directory.journal, self.commits.position, aside=aside, run_id=self.run_id)
         if found is None:
             journal.append("params", self.config.to_dict())
         else:

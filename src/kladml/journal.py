@@ -28,7 +28,7 @@ from kladml.errors import JournalError
 from kladml.records import FORMAT, Metric
 
 _WORDS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-_READ_BYTES = 1 << 20
+_WAYS = "Put the run's own journal back from a copy, or start anew: kladml run --restart NAME."
 
 
 class Record(NamedTuple):
@@ -58,27 +58,35 @@ class Position:
 class Journal:
     """The writing end. One process owns it; its threads may share it."""
 
-    def __init__(self, path: Path, position: Position | None = None, *, aside: Path | None = None) -> None:
+    def __init__(self, path: Path, position: Position | None = None, *, aside: Path | None = None, run_id: str | None = None) -> None:
         """Open a journal, cut a torn tail, and go back to a position.
 
         Args:
             path: the file; made when absent.
             position: where to continue; None means after the last whole record.
             aside: where records after the position are kept; None throws them away.
+            run_id: whose attempts the records before the position must be of; None for anyone's.
 
         Raises:
-            JournalError: the file is damaged, or ends, before the position.
+            JournalError: the file is damaged, or ends, before the position, or is not the journal that the position was taken from.
             OSError: the file cannot be opened or cut.
         """
         self.path = path
         self._lock = threading.Lock()
         self._names: dict[str, str] = {}
-        end = _last_whole_record(path)
+        end, last, owners = _look_through(path, position)
         start = end if position is None else position
         if start.offset > end.offset:
             raise JournalError(
                 f"{path} is whole only up to byte {end.offset}, but the checkpoint needs it up to byte {start.offset}. "
                 "Restore the file from a copy, or continue from an older checkpoint."
+            )
+        if run_id is not None and owners - {run_id}:
+            raise JournalError(f"{path} is of the run {min(owners - {run_id})}, but the checkpoint is of the run {run_id}. {_WAYS}")
+        if last != start:
+            raise JournalError(
+                f"{path} holds record {last.seq} up to byte {last.offset}, where the checkpoint needs record {start.seq} up to byte "
+                f"{start.offset}: it is not the journal that the checkpoint was made with. {_WAYS}"
             )
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._rewind(start, end, aside)
@@ -261,11 +269,15 @@ def parse(line: bytes, seq: int) -> Record | None:
     return record if record.seq == seq else None
 
 
-def _last_whole_record(path: Path) -> Position:
-    reader = Reader(path)
-    for _ in reader.read():
-        pass
-    return reader.position
+def _look_through(path: Path, position: Position | None) -> tuple[Position, Position, set[str]]:
+    """The places after the last whole record and after the last one up to a position, and the runs of which attempts are before that."""
+    reader, last, owners = Reader(path), Position(), set()
+    for record in reader.read():
+        if position is None or reader.position.offset <= position.offset:
+            last = reader.position
+            if record.kind == "attempt":
+                owners.add(str(record.payload.get("run_id")))
+    return reader.position, last, owners
 
 
 def _number(value: float) -> str:

@@ -150,6 +150,19 @@ def test_parts_of_a_run_without_its_record_are_not_continued(project: Project) -
     assert (project.root / "results/.old/walk-1/checkpoints").is_dir()
 
 
+def test_a_journal_of_another_run_is_not_continued(project: Project) -> None:
+    for name in ("walk", "other"):
+        project.configure(name, on_failure="skip")
+        project.disturb(name, "fail", 3)
+    run()
+    foreign = project.directory("other").journal.read_bytes()
+    project.directory("walk").journal.write_bytes(foreign)
+    assert actions(run()) == [("other", "ran", "FINISHED"), ("walk", "ran", "FAILED")]
+    assert project.result_of("walk")["error"]["type"] == "JournalError"
+    assert f"is of the run {project.run_of('other')['run_id']}, but the checkpoint is of the run" in project.log_of("walk")
+    assert project.directory("walk").journal.read_bytes() == foreign, "what is refused is not touched"
+
+
 def test_a_process_that_dies_at_its_start_is_not_started_again(project: Project) -> None:
     (project.root / "random.py").write_text("raise RuntimeError('this hides the module of that name')\n")
     suite = run()

@@ -91,6 +91,29 @@ def test_a_position_beyond_the_whole_part_is_refused(path: Path) -> None:
     assert path.read_bytes() == damaged, "what is refused is not touched"
 
 
+def test_a_position_of_another_journal_is_refused(path: Path) -> None:
+    positions = filled(path, 1, 2, 3)
+    before = path.read_bytes()
+    for wrong in (Position(positions[1].offset, 3), Position(positions[1].offset + 1, 2), Position(positions[1].offset, 1)):
+        with pytest.raises(JournalError, match=rf"holds record 2 up to byte {positions[1].offset}, where .* needs record {wrong.seq} "):
+            Journal(path, wrong)
+    assert path.read_bytes() == before, "what is refused is not touched"
+
+
+def test_a_journal_of_another_run_is_refused(path: Path) -> None:
+    written = Journal(path)
+    written.append("attempt", {"attempt": 1, "run_id": "theirs"})
+    position = written.position
+    written.metric("loss", 1, 1, 1)
+    with pytest.raises(JournalError, match="is of the run theirs, but the checkpoint is of the run ours"):
+        Journal(path, position, run_id="ours")
+    assert values(path) == [1]
+    Journal(path, position, run_id="theirs")
+    assert values(path) == []
+    Journal(path, Position(), run_id="ours")
+    assert [record.kind for record in journal.read(path)] == ["open"]
+
+
 def test_lines_of_another_journal_are_not_taken(path: Path) -> None:
     filled(path, 1, 2)
     lines = path.read_bytes().splitlines(keepends=True)
