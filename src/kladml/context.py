@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kladml import ledger
 from kladml.artifacts import keep
 from kladml.commits import Commits
 from kladml.errors import ExperimentError
@@ -49,6 +50,7 @@ class RunContext:
         recording: whether what is logged is recorded; not while the beginning of an interrupted epoch runs again.
         inside: whether a step is under way.
         step_begun: steps completed when the present epoch began.
+        phase: where the attempt is, for messages, as long as that is not in an epoch; else empty.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class RunContext:
         self._epochs_done = self._step = self._epoch = self._batch = 0
         self._batches: int | None = None
         self.step_begun = 0
+        self.phase = "in setup()"
         self.inside, self.recording = False, True
         self.commits = Commits(directory.checkpoints, config.checkpoint)
         found = self.commits.open()
@@ -103,6 +106,8 @@ class RunContext:
 
     def _open_journal(self, directory: RunDirectory, found: Found | None) -> Journal:
         aside = self.path / f"journal.rolled-back-{self.attempt}"
+        if found is None and ledger.had_commits(directory):
+            self._logger.warning("its commits are gone: starts anew; what the journal told of them is kept in %s", aside.name)
         journal = Journal(directory.journal, self.commits.position, aside=aside, run_id=self.run_id)
         if found is None:
             journal.append("params", self.config.to_dict())
@@ -150,6 +155,15 @@ class RunContext:
     def should_stop_early(self) -> bool:
         """Whether the monitored metric has not improved for `patience` epochs."""
         return self._watch.should_stop
+
+    @property
+    def where(self) -> str:
+        """Where the attempt is, for messages."""
+        return self.phase or f"in epoch {self._epoch}, step {self.step}"
+
+    def begin_restoring(self) -> None:
+        """Say that the state of the commit is about to be put back."""
+        self.phase = f"while commit {self.commit_number} was put back"
 
     @property
     def progress_step(self) -> int:
@@ -363,7 +377,7 @@ class RunContext:
         """
         epoch = self._epoch
         self.restore(state)
-        self._epoch, self.recording = epoch, True
+        self._epoch, self.recording, self.phase = epoch, True, ""
 
     def beat_if_due(self) -> None:
         """Give a sign of life, ten times a second at most."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kladml import durable, rundir, surroundings
+from kladml import durable, journal, rundir, surroundings
 from kladml.checkpoint.store import CheckpointStore
 from kladml.durable import DirectoryLock
 from kladml.errors import CheckpointError, KladMLError, RunHeld
@@ -270,6 +270,12 @@ def committed_progress(directory: RunDirectory) -> dict[str, int]:
         with contextlib.suppress(CheckpointError, LookupError, TypeError):
             return dict(store.read(number).info["progress"])
     return {"epoch": 0, "step": 0}
+
+
+def had_commits(directory: RunDirectory) -> bool:
+    """Whether the journal of a run that has no commits tells of some: somebody removed them."""
+    records = journal.read(directory.journal)
+    return any(record.kind == "commit" or (record.kind == "attempt" and record.payload.get("from_commit")) for record in records)
 
 
 def latest_result(directory: RunDirectory, run: Mapping[str, Any] | None = None) -> dict[str, Any]:

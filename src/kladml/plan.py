@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kladml.checkpoint.store import CheckpointStore
 from kladml.errors import KladMLError
-from kladml.ledger import has_finished
+from kladml.ledger import had_commits, has_finished
 
 if TYPE_CHECKING:
     from kladml.config.schema import ExperimentConfig
@@ -76,10 +76,11 @@ def _finished(directory: RunDirectory, recorded: Mapping[str, Any], config: Expe
 
 def _unfinished(directory: RunDirectory, status: str, recorded: Mapping[str, Any], config: ExperimentConfig, same: bool) -> Decision:
     commits = CheckpointStore(directory.checkpoints).numbers()
-    if not commits and same:
-        return Decision(action="start", reason=f"{status.lower()} before its first commit: starts anew", same=True)
     if not commits:
-        return Decision(action="replace", reason=f"{status.lower()} before its first commit, and the config changed: a new run")
+        why = "its commits are gone" if had_commits(directory) else f"{status.lower()} before its first commit"
+        if same:
+            return Decision(action="start", reason=f"{why}: starts anew", same=True)
+        return Decision(action="replace", reason=f"{why}, and the config changed: a new run")
     if not same:
         change = difference(recorded["config"], config.to_dict())
         return Decision(

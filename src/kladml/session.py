@@ -93,6 +93,8 @@ def _work(experiment: Experiment, context: RunContext) -> None:
     around.put_back()
     set_up(experiment)
     before = rng.loaded()
+    if context.continued:
+        context.begin_restoring()
     context.read_saved()
     around.put_back()
     for reason in around.differences():
@@ -107,6 +109,7 @@ def _work(experiment: Experiment, context: RunContext) -> None:
         logger.info("not kept in checkpoints, rebuilt by setup(): %s", ", ".join(inputs))
     exports.mend_best(experiment)
     _continue(experiment, context)
+    context.phase = ""
     experiment.run()
     experiment.save_state()
     context.commits.finish()
@@ -192,7 +195,7 @@ def _put_on_record(error: BaseException, context: RunContext, logger: logging.Lo
             context.commit_number,
         )
     else:
-        logger.error("failed in epoch %d, step %d: %s", context.epoch, context.step, outputs.in_a_line(error), exc_info=error)
+        logger.error("failed %s: %s", context.where, outputs.in_a_line(error), exc_info=error)
     try:
         context.record("end", {"status": status, "error": None if killed else outputs.in_a_line(error)})
         context.sync()

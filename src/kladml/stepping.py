@@ -174,6 +174,7 @@ class Stepping:
             return None
         loop.seed, loop.done, loop.entry = position["seed"], position["done"], position["entry"]
         state, self._pending = self._pending, None
+        self._context.begin_restoring()
         self._subject.restore(state["experiment"])
         generators = self._generators(loop)
         lost = rng.put_back(generators, loop.entry)

@@ -105,6 +105,16 @@ def test_the_last_epoch_may_be_the_best(project: Project) -> None:
         assert len(experiment.trail) == 4
 
 
+def test_names_and_patterns(project: Project) -> None:
+    for name in ("sweep-1", "sweep-2", "swop"):
+        project.configure(name)
+    project.drive().expect(0)
+    assert {name for name, _, _ in items(gc(project, "sweep-[12]", "sw?p", "sweep-1"))} == {"sweep-1", "sweep-2", "swop"}
+    assert commits(project, "done") == ["00000001", "00000004"]
+    said = run_kladml("gc", "none*", cwd=project.root).expect(2)
+    assert "fits the pattern 'none*'; there are: cut, done, sweep-1, sweep-2, swop" in said.stderr
+
+
 def test_what_killed_saves_left_goes_also_of_runs_that_are_not_finished(project: Project) -> None:
     directory = project.directory("cut")
     kept = commits(project, "cut")

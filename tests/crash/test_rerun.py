@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kladml import ExperimentRunner, LocalTracker, MemoryTracker, SuiteResult, TrackerInterface, durable
+from kladml import ConfigManager, ExperimentRunner, LocalTracker, MemoryTracker, SuiteResult, TrackerInterface, durable, plan
 from projects import PLAIN, Project
 from support import HANG_S
 
@@ -148,6 +148,25 @@ def test_parts_of_a_run_without_its_record_are_not_continued(project: Project) -
     assert (len(after["attempts"]), len(project.points("walk"))) == (1, 4 * 5)
     assert "continues from" not in project.log_of("walk")
     assert (project.root / "results/.old/walk-1/checkpoints").is_dir()
+
+
+def test_a_run_whose_commits_are_gone_says_so_and_starts_anew(project: Project) -> None:
+    config = ConfigManager.load(project.root / "config" / "walk.json")
+    directory = project.directory("walk")
+    project.disturb("walk", "kill", 3)
+    project.configure("walk", on_failure="skip")
+    run()
+    durable.remove(directory.checkpoints)
+    assert plan.decide(config, directory).reason == "its commits are gone: starts anew"
+    project.configure("walk", on_failure="skip", epochs=5)
+    other = ConfigManager.load(project.root / "config" / "walk.json")
+    assert plan.decide(other, directory).reason == "its commits are gone, and the config changed: a new run"
+    for name in ("walk", "other"):
+        project.configure(name, on_failure="skip")
+    assert ("walk", "ran", "FINISHED") in actions(run())
+    assert "its commits are gone: starts anew; what the journal told of them is kept in journal.rolled-back-2" in project.log_of("walk")
+    assert "its commits are gone" not in project.log_of("other")
+    assert project.points("walk") == project.points("other")
 
 
 def test_a_journal_of_another_run_is_not_continued(project: Project) -> None:

@@ -171,6 +171,30 @@ def find_run(name: str, results: Path) -> RunDirectory:
     raise RunNotFound(with_hint(message, suggest(name, known), f"there are: {', '.join(known)}"))
 
 
+def find_runs(pattern: str, results: Path) -> list[RunDirectory]:
+    """The directories of the runs that a name or a pattern names.
+
+    Args:
+        pattern: as for `find_run`; or with `*`, `?` or `[…]`, which stands for the names that it fits.
+        results: where the runs are.
+
+    Raises:
+        RunNotFound: there is no such run, or none that fits.
+    """
+    from fnmatch import fnmatchcase
+
+    from kladml.errors import RunNotFound
+    from kladml.rundir import RunDirectory
+
+    if not any(sign in pattern for sign in "*?["):
+        return [find_run(pattern, results)]
+    known = run_names(results)
+    found = [RunDirectory(results / name) for name in known if fnmatchcase(name, pattern)]
+    if not found:
+        raise RunNotFound(f"no run in {results} fits the pattern {pattern!r}; there are: {', '.join(known) or 'none'}")
+    return found
+
+
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of runs, for shell completion; an unusable project completes nothing."""
     from click.shell_completion import CompletionItem

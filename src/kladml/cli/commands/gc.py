@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command("gc", short_help="Remove what runs no longer need.")
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=workspace.complete_runs)
+@click.argument("names", nargs=-1, metavar="[NAME|PATTERN]...", shell_complete=workspace.complete_runs)
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--keep-best", is_flag=True, help="Keep the best commit of each finished run, else its last, for kladml.load.")
 @click.option("--old", is_flag=True, help="Also remove the runs that newer ones replaced, in results/.old/.")
 @workspace.results_option
 @workspace.json_option
 def command(names: tuple[str, ...], dry_run: bool, **given: Any) -> int:
-    """Remove what is not needed any more of all runs, or of those named.
+    """Remove what is not needed any more of all runs, or of those named; a pattern as 'exp*' names several.
 
     That is: the checkpoints of finished runs, journals of what was rolled back, and what killed saves left. Models, metrics, logs,
     results and artifacts stay, and so do the checkpoints of runs that are not finished. Without its checkpoints a run can no longer be
@@ -31,7 +31,7 @@ def command(names: tuple[str, ...], dry_run: bool, **given: Any) -> int:
 
     \b
     kladml gc --dry-run
-    kladml gc exp1 --keep-best
+    kladml gc exp1 'sweep-*' --keep-best
     kladml gc --old
 
     Exit code: 0, or 1 when something could not be removed.
@@ -57,7 +57,7 @@ def _chosen(folder: Path, names: Sequence[str], *, old: bool) -> list[RunDirecto
     if not names:
         found = [RunDirectory(folder / name) for name in workspace.run_names(folder)]
     else:
-        found = [workspace.find_run(name, folder) for name in dict.fromkeys(names)]
+        found = [directory for name in names for directory in workspace.find_runs(name, folder)]
     more = cleanup.old_runs(folder, [directory.name for directory in found] if names else ()) if old else []
     return list({directory.path: directory for directory in [*found, *more]}.values())
 
