@@ -117,6 +117,8 @@ def _find(directory: RunDirectory, wanted: Wanted) -> Iterator[Leftover]:
         yield Leftover(name=name, what="cut-off save", path=path, size=size_of(path))
     for path in sorted(directory.path.glob("journal.rolled-back-*")):
         yield Leftover(name=name, what="rolled-back journal", path=path, size=size_of(path))
+    for path in sorted(directory.checkpoints.glob(f"*-{'[0-9]' * 8}-*")):
+        yield Leftover(name=name, what="rolled-back checkpoint", path=path, size=size_of(path))
 
 
 def _is_finished(directory: RunDirectory) -> bool:

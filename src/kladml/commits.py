@@ -144,7 +144,7 @@ class Commits:
                 continue
             self._last = commit
             self._good |= {commit.number, commit.info["start"] or commit.number}
-            self._set_aside_newer(commit.number)
+            self._set_aside_newer(commit.number, "damaged")
             return found
         if self._store.numbers():
             raise CheckpointError(f"none of the commits in {self._store.directory} can be used. Restore it from a copy, or start anew.")
@@ -171,12 +171,24 @@ class Commits:
         self._rebuilt &= set(begun.rebuilt)
         return Found(state, counters, self._store.open(begun))
 
-    def _set_aside_newer(self, number: int) -> None:
+    def go_back(self) -> None:
+        """Lay the commits in the middle of an epoch aside: the run continues from the one that the epoch began with.
+
+        Raises:
+            CheckpointCorrupt: that one is damaged.
+            OSError: the disk refused.
+        """
+        if self.start is not None:
+            begun = self._store.read(self.start)
+            self._set_aside_newer(begun.number, "left")
+            self._last = begun
+
+    def _set_aside_newer(self, number: int, word: str) -> None:
         """Commits that were stepped over do not belong to the journal any more once it is cut; they must not come back."""
         for newer in self._store.numbers():
             if newer > number:
                 folder = self._store.directory / f"{newer:08d}"
-                durable.move(folder, folder.with_name(f"damaged-{newer:08d}-{time.time_ns()}"))
+                durable.move(folder, folder.with_name(f"{word}-{newer:08d}-{time.time_ns()}"))
 
     @property
     def number(self) -> int:

@@ -20,7 +20,8 @@
     └─ RunError
        ├─ RunNotFound           no run of that name
        ├─ RunHeld               another process owns the run directory
-       └─ RunRefused            continuing would give numbers that mean something else
+       ├─ RunRefused            continuing would give numbers that mean something else
+       └─ ReplayFailed          the attempt cannot continue in the middle of an epoch; the next one begins the epoch again
 
 A user's own exceptions are never wrapped.
 """
@@ -144,3 +145,7 @@ class RunHeld(RunError):
 
 class RunRefused(RunError):
     """A run is not continued because its numbers would mean something else."""
+
+
+class ReplayFailed(RunError):
+    """An interrupted epoch cannot be continued in its middle. The next attempt begins it again, so it is always tried again."""

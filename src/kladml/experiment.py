@@ -21,6 +21,7 @@ from kladml.context import RunContext
 from kladml.errors import ConfigError, ExperimentError
 from kladml.logs import Logger
 from kladml.monitor import to_number
+from kladml.replay import Astray
 from kladml.saves import Saves
 from kladml.stepping import Stepping
 
@@ -158,9 +159,13 @@ class Experiment:
         if position is not None and "trained" in position:
             return dict(position["trained"])
         stepping.begin_epoch(None if position is None else pending)
-        returned = to_mapping(self.train_epoch(epoch), "train_epoch()")
-        trained = {key: to_number(key, value) for key, value in returned.items()}
-        stepping.end_training()
+        try:
+            returned = to_mapping(self.train_epoch(epoch), "train_epoch()")
+            trained = {key: to_number(key, value) for key, value in returned.items()}
+            stepping.end_training()
+        except (Exception, SystemExit, Astray) as error:
+            stepping.fall_back(error)
+            raise
         if saves.is_pause_due() and saves.wants_commit(by_steps=False):  # the end of the epoch is near
             position = {"trained": trained}
             saves.put(saves.take(position), position)

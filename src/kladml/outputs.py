@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kladml import durable, rundir
+from kladml.errors import ReplayFailed
 from kladml.records import FORMAT, Status
 from kladml.rundir import RunDirectory
 from kladml.tracebacks import place_of
@@ -63,6 +64,7 @@ def _write_result(directory: RunDirectory, status: Status, summary: dict[str, An
     if error is not None:
         place = _place(error)
         failure = {"type": type(error).__name__, "message": str(error), "place": place, "may_pass": may_pass(error)}
+        failure["begins_again"] = isinstance(error, ReplayFailed)
     times = {"started": run["created"], "ended": rundir.now()}
     durable.write_json(directory.result, {**head, **summary, **times, **exact, "error": failure})
 

@@ -69,6 +69,11 @@ class RunDirectory:
         return self.path / ".model_best.json"
 
     @property
+    def replays(self) -> Path:
+        """In how many loops of an epoch the run may be committed, when that was found to be limited."""
+        return self.path / ".replays.json"
+
+    @property
     def heartbeat(self) -> Path:
         """Where the attempt says how far it is."""
         return self.path / ".heartbeat"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kladml import exports, ledger, libraries, logs, outputs, plan, registry, surroundings
 from kladml.checkpoint import rng
 from kladml.context import RunContext
-from kladml.errors import ExperimentError, KladMLError, RunRefused
+from kladml.errors import ExperimentError, KladMLError, ReplayFailed, RunRefused
 from kladml.forks import close_in_children
 from kladml.processes import Stopped, StopRequest
 from kladml.project import find_root
@@ -194,6 +194,8 @@ def _put_on_record(error: BaseException, context: RunContext, logger: logging.Lo
             error if isinstance(error, Stopped) else "SIGINT",
             context.commit_number,
         )
+    elif isinstance(error, ReplayFailed):
+        logger.warning("%s", error, exc_info=error.__cause__)
     else:
         logger.error("failed %s: %s", context.where, outputs.in_a_line(error), exc_info=error)
     try:
@@ -229,8 +231,14 @@ def run_alone(experiment: Experiment) -> RunResult:
         return ledger.result_of(directory, action="skipped")
     place = ledger.Place.of(root, settings, type(experiment))
     with closing(ledger.claim(directory, lambda: plan.decide(experiment.config, directory))):
-        launch = ledger.open_attempt(directory, experiment.config, place)
-        return run_here(lambda: experiment, directory, launch, level="INFO")
+        blank = dict(vars(experiment))
+        while True:
+            launch = ledger.open_attempt(directory, experiment.config, place)
+            try:
+                return run_here(lambda: experiment, directory, launch, level="INFO")
+            except ReplayFailed:  # as often as an epoch has loops at most; what it was given since is of the attempt that failed
+                vars(experiment).clear()
+                vars(experiment).update(blank)
 
 
 def build(kind: type[Experiment], config: ExperimentConfig, directory: RunDirectory) -> Experiment:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from kladml import carried
+from kladml import carried, replay
 from kladml.checkpoint import rng
-from kladml.errors import CheckpointMismatch, ExperimentError
+from kladml.errors import ExperimentError
 from kladml.project import is_foreign
 from kladml.rewind import counters_of, rewound
+from kladml.rundir import RunDirectory
 from kladml.walks import Walk, open_walk
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Stepping:
         self.phase: Phase | None = None
         self._context, self._saves, self._subject, self._logger = context, saves, subject, logger
         self._count = 0
+        self._limit = replay.loops_to_commit(RunDirectory(context.path))
         self._pending: Any = None
         self._first: list[tuple[FrameType, int]] = []
         self._unbound: list[tuple[FrameType, carried.Verdict]] = []
@@ -85,18 +87,31 @@ class Stepping:
         """The training of an epoch has ended.
 
         Raises:
-            CheckpointMismatch: the walk in which the run was interrupted was not reached again.
+            Astray: the walk in which the run was interrupted was not reached again.
         """
         self.phase = None
         self._first.clear()
         self._unbound.clear()
         if self._pending is not None:
-            position = self._pending["loop"]["position"]
-            raise CheckpointMismatch(
-                f"the run was interrupted in loop {position['loop'] + 1} over steps of epoch {self._context.epoch}, after batch "
-                f"{position['done']}, but train_epoch() did not reach that loop again. Does it depend on something outside the experiment? "
-                "Undo the change, or start the experiment anew (kladml run --restart NAME)."
-            )
+            raise replay.Astray("train_epoch() did not reach that loop again")
+
+    def fall_back(self, error: BaseException) -> None:
+        """The training of an epoch has ended by an exception: begin it again, when that came of running its beginning again.
+
+        Before the first walk all is as it was when the epoch began, so what is raised there is the experiment's own.
+
+        Args:
+            error: the exception.
+
+        Raises:
+            ReplayFailed: the next attempt begins the epoch again.
+        """
+        if self._pending is None:
+            return
+        interrupted = self._pending["loop"]["position"]["loop"]
+        loops = min(self._count, interrupted)
+        if loops or isinstance(error, replay.Astray):
+            raise replay.begin_again(self._context, error, loops, interrupted) from error
 
     @property
     def completes_group(self) -> bool:
@@ -122,7 +137,7 @@ class Stepping:
             loader=loader,
             accumulate=accumulate,
             index=self._count,
-            carried=any(verdict.carried for verdict in verdicts),
+            carried=any(verdict.carried for verdict in verdicts) or self._count >= self._limit,
             may_end=not any(verdict.reads_after for verdict in verdicts),
         )
         self._count += 1
@@ -172,6 +187,8 @@ class Stepping:
         position = self._pending["loop"]["position"]
         if loop.index < position["loop"]:
             return None
+        if loop.index > position["loop"]:
+            raise replay.Astray(f"loop {loop.index + 1} was begun before it")
         loop.seed, loop.done, loop.entry = position["seed"], position["done"], position["entry"]
         state, self._pending = self._pending, None
         self._context.begin_restoring()

@@ -272,10 +272,12 @@ class SuiteRun:
     def _tries_again(self, item: Item, ending: Ending, fruitless: int) -> bool:
         """Whether another attempt is worth it: an exception would come again, the death of a process or an error of the system may not."""
         policy, most = item.config.on_failure, item.config.retry.max_attempts
-        if ending.status != "FAILED" or policy in ("skip", "abort") or fruitless >= most:
-            return False
         result = ledger.latest_result(item.directory)
         failure = result.get("error") or {}
+        if failure.get("begins_again"):  # no failure of the experiment, and at most once for each loop of an epoch
+            return True
+        if ending.status != "FAILED" or policy in ("skip", "abort") or fruitless >= most:
+            return False
         may_pass = failure.get("may_pass", False) if result else ending.exit_code != 1 and not ending.timed_out
         if policy != "retry" and not may_pass:
             return False

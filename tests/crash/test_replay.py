@@ -1,0 +1,198 @@
+"""Epochs whose beginning cannot be run again as it ran: they are begun again, and end with the bits of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from projects import Project
+from support import run_command, run_kladml
+
+LOOPS = """
+import os
+import random
+import signal
+
+import numpy as np
+
+from experiments.faults import pending
+from kladml import Experiment, register
+
+
+class Loops(Experiment):
+    def setup(self):
+        self.total = 0.0
+        self.table = np.zeros(4)
+
+    def count(self):
+        self.counted = 0
+        for number in self.steps(range(4)):
+            self.counted += 1
+            self.work(number)
+
+    def other(self):
+        for number in self.steps(range(5)):
+            self.work(number + 10)
+
+    def work(self, number):
+        self.total += number * random.random()
+        self.table[self.step % 4] += self.total
+        self.log_metric("total", self.total)
+        self.mean("mean", self.total)
+        if self.context.recording and pending(self.config.name, self.step):
+            self.context.commits.wait()
+            self.strike()
+
+    def strike(self):
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+@register("divides")
+class Divides(Loops):
+    def train_epoch(self, epoch):
+        self.count()
+        self.ratio = self.total / self.counted
+        self.other()
+
+
+@register("leaves")
+class Leaves(Loops):
+    def train_epoch(self, epoch):
+        self.count()
+        if not self.counted:
+            raise SystemExit("nothing was counted")
+        self.other()
+
+
+@register("fails")
+class Fails(Loops):
+    def train_epoch(self, epoch):
+        self.count()
+        self.other()
+        if epoch == 2:
+            raise ValueError("as it does at any time")
+"""
+
+FAULTS = """
+from pathlib import Path
+
+
+def pending(name, step):
+    file = Path("faults", name)
+    faults = file.read_text().split() if file.exists() else []
+    if not faults or int(faults[0]) != step:
+        return False
+    file.write_text(" ".join(faults[1:]))
+    return True
+"""
+
+ALONE = """
+import sys
+
+from experiments import loops
+from kladml import ExperimentConfig
+
+
+class Struck(Exception):
+    pass
+
+
+class Divides(loops.Divides):
+    def strike(self):
+        raise Struck
+
+
+experiment = Divides(ExperimentConfig(sys.argv[1], "divides", hyperparams={"epochs": 3}, checkpoint={"every_steps": 1}))
+print(experiment.run().status, experiment.total)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with experiments that are killed at steps named in files."""
+    return Project(tmp_path, loops=LOOPS, faults=FAULTS, plain="")
+
+
+def run(project: Project, model_type: str, faults: str, **fields: Any) -> None:
+    """Run a calm experiment, and one that is killed."""
+    for name in ("calm", "shot"):
+        project.configure(name, model_type, epochs=3, **{"checkpoint": {"every_steps": 1}, **fields})
+    (project.root / "faults" / "shot").write_text(faults)
+
+
+def check(project: Project) -> None:
+    """The killed run has the bits of the calm one, each metric once."""
+    assert (project.root / "faults" / "shot").read_text() == "", "a fault did not strike"
+    assert project.points("shot") == project.points("calm")
+    assert project.last_leaves("shot") == project.last_leaves("calm")
+    calm, shot = project.result_of("calm"), project.result_of("shot")
+    assert [shot[key] for key in ("metrics", "epochs", "steps", "exact")] == [calm[key] for key in ("metrics", "epochs", "steps", "exact")]
+    assert shot["exact"]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "said"),
+    [
+        ("divides", r"the code before it raised ZeroDivisionError: float division by zero (experiments/loops.py:"),
+        ("leaves", "the code before it raised SystemExit: nothing was counted (experiments/loops.py:"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["retry", "abort"])
+def test_code_between_loops_that_does_not_bear_a_skipped_loop(project: Project, model_type: str, said: str, policy: str) -> None:
+    run(project, model_type, "16", on_failure=policy)
+    if policy == "abort":
+        project.drive().expect(1)
+    project.drive().expect(0)
+    check(project)
+    log = project.log_of("shot")
+    assert f"epoch 2 cannot be continued in loop 2 over steps, where it was interrupted: {said}" in log
+    assert "committed in the first loop of an epoch and at the ends of epochs only" in log
+    assert [attempt["exit_code"] for attempt in project.run_of("shot")["attempts"]] == [-9, 1, 0]
+
+
+def test_the_first_epoch_begins_again_too_and_commits_are_made_in_its_first_loop(project: Project) -> None:
+    run(project, "divides", "7 8 16 20")
+    project.drive().expect(0)
+    check(project)
+    log = project.log_of("shot")
+    assert log.count("cannot be continued in loop") == 1, "what was found once is known from then on"
+    assert "continues from commit 1: 0 epochs, 0 steps done" in log
+    assert "runs again up to batch 3, without recording" in log, "the first loop has commits still"
+    left = [path.name for path in project.directory("shot").checkpoints.glob("left-*")]
+    assert left
+    removed = json.loads(run_kladml("gc", "shot", "--json", cwd=project.root).expect(0).stdout)["removed"]
+    assert sorted(left) == [Path(one["path"]).name for one in removed if one["what"] == "rolled-back checkpoint"]
+
+
+def test_a_loop_that_is_not_there_any_more(project: Project) -> None:
+    run(project, "fails", "7", on_failure="skip")
+    project.drive().expect(1)
+    module = project.root / "experiments" / "loops.py"
+    module.write_text(module.read_text().replace("        self.other()\n        if epoch == 2", "        if epoch == 4"))
+    project.drive().expect(0)
+    assert "where it was interrupted: train_epoch() did not reach that loop again" in project.log_of("shot")
+    assert project.result_of("shot")["steps"] == 12
+
+
+def test_what_raises_without_a_replay_fails_as_ever(project: Project) -> None:
+    run(project, "fails", "12", on_failure="skip")
+    project.drive().expect(1)
+    project.drive().expect(1)
+    assert project.result_of("shot")["error"]["type"] == "ValueError"
+    assert "cannot be continued in loop" not in project.log_of("shot")
+
+
+def test_an_experiment_that_runs_alone_goes_on_in_the_same_process(project: Project) -> None:
+    (project.root / "alone.py").write_text(ALONE)
+    (project.root / "faults" / "shot").write_text("16")
+    calm = run_command([sys.executable, "alone.py", "calm"], project.root).expect(0)
+    assert "Struck" in run_command([sys.executable, "alone.py", "shot"], project.root).expect(1).stderr
+    shot = run_command([sys.executable, "alone.py", "shot"], project.root).expect(0)
+    assert "the code before it raised ZeroDivisionError" in shot.stderr
+    assert shot.stdout == calm.stdout
+    assert [attempt["cause"] is None for attempt in project.run_of("shot")["attempts"]] == [False, False, True]
+    assert project.points("shot") == project.points("calm")
