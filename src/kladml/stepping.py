@@ -8,7 +8,7 @@ and the batches that are left follow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,6 +39,7 @@ class _Loop:
     index: int
     carried: bool
     may_end: bool
+    trail: Mapping[str, Any]
     done: int = 0
     seed: int = 0
     entry: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class Stepping:
         self._context, self._saves, self._subject, self._logger = context, saves, subject, logger
         self._count = 0
         self._limit = replay.loops_to_commit(RunDirectory(context.path))
+        self._trail = replay.NO_LOOP
         self._pending: Any = None
         self._first: list[tuple[FrameType, int]] = []
         self._unbound: list[tuple[FrameType, carried.Verdict]] = []
@@ -79,7 +81,7 @@ class Stepping:
         Args:
             pending: the state in its middle at which it is to be continued, or None.
         """
-        self.phase, self._count, self._pending = "train", 0, pending
+        self.phase, self._count, self._pending, self._trail = "train", 0, pending, replay.NO_LOOP
         if pending is not None:
             self._context.rewind(pending["loop"]["position"]["begun"])
 
@@ -109,9 +111,12 @@ class Stepping:
         if self._pending is None:
             return
         interrupted = self._pending["loop"]["position"]["loop"]
-        loops = min(self._count, interrupted)
-        if loops or isinstance(error, replay.Astray):
-            raise replay.begin_again(self._context, error, loops, interrupted) from error
+        loops: float = min(self._count, interrupted)
+        if isinstance(error, replay.Astray):
+            loops = self._limit if error.edited else loops
+        elif not loops:
+            return
+        raise replay.begin_again(self._context, error, loops, interrupted) from error
 
     @property
     def completes_group(self) -> bool:
@@ -132,13 +137,16 @@ class Stepping:
         """
         if type(accumulate) is not int or accumulate < 1:
             raise ExperimentError(f"steps(accumulate={accumulate!r}): a number of batches was expected, 1 or more")
-        verdicts = self._judge(frame) if self.phase == "train" else []
+        chain = _chain(frame) if self.phase == "train" else []
+        verdicts = self._judge(chain) if self.phase == "train" else []
+        self._trail = replay.follow(self._trail, chain)
         loop = _Loop(
             loader=loader,
             accumulate=accumulate,
             index=self._count,
             carried=any(verdict.carried for verdict in verdicts) or self._count >= self._limit,
             may_end=not any(verdict.reads_after for verdict in verdicts),
+            trail=self._trail,
         )
         self._count += 1
         return self._walk(loop)
@@ -189,6 +197,7 @@ class Stepping:
             return None
         if loop.index > position["loop"]:
             raise replay.Astray(f"loop {loop.index + 1} was begun before it")
+        replay.check(loop.trail, position.get("trail", loop.trail))
         loop.seed, loop.done, loop.entry = position["seed"], position["done"], position["entry"]
         state, self._pending = self._pending, None
         self._context.begin_restoring()
@@ -256,17 +265,13 @@ class Stepping:
             "ended": ended,
             "entry": loop.entry,
             "counters": loop.counters,
+            "trail": dict(loop.trail),
             "now": rng.states_of(self._generators(loop)),
             "walk": None if ended else walk.position(),
         }
 
-    def _judge(self, frame: FrameType | None) -> list[carried.Verdict]:
+    def _judge(self, chain: list[FrameType]) -> list[carried.Verdict]:
         """What the source of the functions that lead to a loop says about their local variables."""
-        chain = []
-        while frame is not None and frame.f_globals.get("__name__") != "kladml.experiment":
-            if not is_foreign(frame.f_code.co_filename):
-                chain.append(frame)
-            frame = frame.f_back
         if self._count == 0:
             judged = [(one, carried.judge(one.f_code, one.f_lineno)) for one in chain]
             self._first = [(one, one.f_lineno) for one in chain]
@@ -290,6 +295,16 @@ class Stepping:
                 if one.outside and self._context.continued:
                     self._context.mark_inexact(f"resumed: {one.name} is a variable of the module, which no checkpoint keeps")
                 self._logger.warning("no checkpoints between the batches of this loop, at the ends of epochs only: %s", one)
+
+
+def _chain(frame: FrameType | None) -> list[FrameType]:
+    """The project's functions that lead to a loop, the innermost first."""
+    chain = []
+    while frame is not None and frame.f_globals.get("__name__") != "kladml.experiment":
+        if not is_foreign(frame.f_code.co_filename):
+            chain.append(frame)
+        frame = frame.f_back
+    return chain
 
 
 def _kind(loop: _Loop) -> str:

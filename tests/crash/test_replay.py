@@ -17,10 +17,14 @@ import os
 import random
 import signal
 
+from pathlib import Path
+
 import numpy as np
 
 from experiments.faults import pending
 from kladml import Experiment, register
+
+SWAPPED = Path("swapped").exists()
 
 
 class Loops(Experiment):
@@ -66,6 +70,21 @@ class Leaves(Loops):
         if not self.counted:
             raise SystemExit("nothing was counted")
         self.other()
+
+
+@register("swaps")
+class Swaps(Loops):
+    def train_epoch(self, epoch):
+        # it depends on something outside
+        if SWAPPED:
+            self.other()
+        else:
+            self.other()
+        self.count()
+
+    def strike(self):
+        Path("swapped").touch()
+        super().strike()
 
 
 @register("fails")
@@ -176,6 +195,35 @@ def test_a_loop_that_is_not_there_any_more(project: Project) -> None:
     project.drive().expect(0)
     assert "where it was interrupted: train_epoch() did not reach that loop again" in project.log_of("shot")
     assert project.result_of("shot")["steps"] == 12
+
+
+@pytest.mark.parametrize(("fault", "loops", "said"), [("12", "1", "it was at ["), ("16", "2", "other loops came before it than did then")])
+def test_a_loop_that_is_another_one(project: Project, fault: str, loops: str, said: str) -> None:
+    run(project, "swaps", fault)
+    project.drive().expect(0)
+    check(project)
+    log = project.log_of("shot")
+    assert f"cannot be continued in loop {loops} over steps, where it was interrupted: {said}" in log
+    where = "in the first loop of an epoch and at" if loops == "2" else "at"
+    assert f"this run is committed {where} the ends of epochs only" in log
+
+
+def test_a_remark_in_the_code_is_no_other_loop_and_an_edit_is_met_once(project: Project) -> None:
+    run(project, "fails", "3 12", on_failure="skip")
+    module = project.root / "experiments" / "loops.py"
+    project.drive().expect(1)
+    module.write_text(
+        "# a remark\n" + module.read_text().replace("        self.counted = 0\n", "        # another\n\n        self.counted = 0\n")
+    )
+    project.drive().expect(1)
+    assert "continues from commit 3: 0 epochs, 2 steps done" in project.log_of("shot")
+    assert "cannot be continued in loop" not in project.log_of("shot")
+    module.write_text(module.read_text().replace("        self.counted = 0\n", "        self.counted = 0\n        self.more = 0\n"))
+    project.drive().expect(1)
+    log = project.log_of("shot")
+    assert "where it was interrupted: it was at [loops.py: Loops.count, line" in log
+    assert "From now on" not in log
+    assert project.result_of("shot")["error"]["type"] == "ValueError"
 
 
 def test_what_raises_without_a_replay_fails_as_ever(project: Project) -> None:
