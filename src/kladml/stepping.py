@@ -8,9 +8,9 @@ and the batches that are left follow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from kladml import carried, replay
@@ -72,6 +72,7 @@ class Stepping:
         self._first: list[tuple[FrameType, int]] = []
         self._unbound: list[tuple[FrameType, carried.Verdict]] = []
         self._told: set[object] = set()
+        self._elsewhere: dict[tuple[str, int, CodeType], tuple[carried.Carried, ...]] = {}
         self._loop: _Loop | None = None
         self._batches: int | None = None
 
@@ -284,9 +285,18 @@ class Stepping:
             if not any(returned is here for here in chain):
                 verdicts.append(carried.Verdict(verdict.unbound, reads_after=False))
         self._unbound += [(one, verdict) for one, verdict in judged if verdict.unbound]
+        if chain:
+            verdicts.append(self._judge_elsewhere(chain[0], {one.name for verdict in verdicts for one in verdict.carried}))
         for verdict in verdicts:
             self._tell(verdict)
         return verdicts
+
+    def _judge_elsewhere(self, frame: FrameType, known: Collection[str]) -> carried.Verdict:
+        """What functions that the loop calls bind in their modules, but for names that are known already."""
+        place = (frame.f_code.co_filename, frame.f_lineno, frame.f_code)
+        if place not in self._elsewhere:
+            self._elsewhere[place] = carried.bound_elsewhere(frame.f_code, frame.f_lineno, frame.f_globals, type(self._subject))
+        return carried.Verdict(tuple(one for one in self._elsewhere[place] if one.name not in known), reads_after=False)
 
     def _tell(self, verdict: carried.Verdict) -> None:
         for one in verdict.carried:

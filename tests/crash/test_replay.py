@@ -244,3 +244,50 @@ def test_an_experiment_that_runs_alone_goes_on_in_the_same_process(project: Proj
     assert shot.stdout == calm.stdout
     assert [attempt["cause"] is None for attempt in project.run_of("shot")["attempts"]] == [False, False, True]
     assert project.points("shot") == project.points("calm")
+
+
+COUNTS = """
+COUNT = 0
+
+
+def count():
+    global COUNT
+    COUNT += 1
+    return COUNT
+"""
+
+GLOBAL = """
+from experiments import counts
+from experiments.loops import Loops
+from kladml import register
+
+
+@register("global")
+class Global(Loops):
+    def train_epoch(self, epoch):
+        for number in self.steps(range(4)):
+            self.work(number)
+            self.advance()
+        self.total += counts.COUNT
+
+    def advance(self):
+        self.total += self.counted
+
+    @property
+    def counted(self):
+        return counts.count()
+"""
+
+
+def test_a_module_variable_that_a_called_function_binds_is_seen(tmp_path: Path) -> None:
+    project = Project(tmp_path, loops=LOOPS, faults=FAULTS, counts=COUNTS, globals=GLOBAL, plain="")
+    run(project, "global", "3 7")
+    told = run_kladml("validate", cwd=tmp_path)
+    said = "experiments/counts.py:7: `COUNT` is a variable of the module or of a function around, which a checkpoint does not keep"
+    assert said in told.stdout + told.stderr
+    project.drive().expect(0)
+    log = project.log_of("shot")
+    assert f"no checkpoints between the batches of this loop, at the ends of epochs only: {said}" in log
+    assert "without recording" not in log, "no commit was made between two batches"
+    assert project.result_of("calm")["exact"]
+    assert project.result_of("shot")["inexact_because"] == ["resumed: COUNT is a variable of the module, which no checkpoint keeps"]

@@ -6,9 +6,10 @@ carries something from one batch to the next would be wrong without anyone notic
 ends of epochs only.
 """
 
+from kladml.carried.judging import bound_elsewhere as bound_elsewhere
 from kladml.carried.judging import find as find
 from kladml.carried.judging import judge as judge
 from kladml.carried.report import Carried as Carried
 from kladml.carried.report import Verdict as Verdict
 
-__all__ = ["Carried", "Verdict", "find", "judge"]
+__all__ = ["Carried", "Verdict", "bound_elsewhere", "find", "judge"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType, FunctionType
+from typing import Any
 
 from kladml.carried.between import carried_between, unbound_without
+from kladml.carried.elsewhere import bound_by_calls
 from kladml.carried.loops import Body, Walk
 from kladml.carried.report import Carried, Reporter, Verdict
 from kladml.carried.scopes import Comprehension
@@ -69,6 +71,21 @@ def _judge_expression(node: ast.AST, line: int, first_line: int | None, reporter
     return Verdict((reporter.say(name, line, NO_RETURN[1], NO_RETURN[0]),), reads_after=True)
 
 
+def bound_elsewhere(code: CodeType, line: int, space: Mapping[str, Any], kind: type) -> tuple[Carried, ...]:
+    """The module variables that are bound by functions of the project which a loop over steps leads to.
+
+    Args:
+        code: of the function that the loop is in.
+        line: where it calls `steps`.
+        space: the variables of its module.
+        kind: the class of the experiment.
+    """
+    place = find_place(code)
+    loops = [walk.loop for walk in _body(place).at(line)] if isinstance(place, Place) else []
+    lines = [range(loop.lineno, (loop.end_lineno or loop.lineno) + 1) for loop in loops if loop is not None]
+    return _in_order(one for some in lines for one in bound_by_calls(code, some, space, kind))
+
+
 def _walked(body: Body, walks: list[Walk], reporter: Reporter) -> Iterator[Carried]:
     for walk in walks:
         yield from carried_within(body, walk, reporter)
@@ -96,10 +113,14 @@ def find(kind: type) -> list[Carried]:
     Returns:
         What they carry, each once, in the order of files and lines.
     """
-    codes = [code for function in _functions(kind) for code in _codes(function.__code__)]
+    functions = list(_functions(kind))
+    codes = [code for function in functions for code in _codes(function.__code__)]
     places = [(code, find_place(code)) for code in codes]
     bodies = [(code, _body(place)) for code, place in places if isinstance(place, Place)]
-    found = [one for code, sites, order in _in_class(bodies) for one in _verdicts(code, sites, order)]
+    leading = [(code, sites, order) for code, sites, order in _in_class(bodies) if sites]
+    found = [one for code, sites, order in leading for one in _verdicts(code, sites, order)]
+    spaces = {code: function.__globals__ for function in functions for code in _codes(function.__code__)}
+    found += [one for code, sites, _ in leading for site in sites for one in bound_elsewhere(code, site.line, spaces[code], kind)]
     for code, place in places:
         if place is None and "steps" in code.co_names:
             found += judge(code, code.co_firstlineno).carried
