@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
+import math
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -212,13 +214,27 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
     stride = node.get("stride")
     if stride is not None and not _fill_memory(stride, node["shape"]):
         raise ValueError(f"no tensor of shape {node['shape']} has the strides {stride}")
-    found = torch.empty(node["shape"], dtype=dtype)
-    if data:  # byte by byte, into memory that torch has aligned: elements that lie otherwise may be added up in another order
-        found.reshape(-1).view(torch.uint8).copy_(torch.frombuffer(data, dtype=torch.uint8))
+    found = _made_of(data, node["shape"], dtype)
     if stride is not None:
         found = torch.empty_strided(node["shape"], stride, dtype=dtype).copy_(found)
     grad = node.get("grad") is True
     return torch.nn.Parameter(found, grad) if node.get("parameter") is True else found.requires_grad_(grad)
+
+
+def _made_of(data: Any, shape: Any, dtype: Any) -> Any:
+    """A tensor of bytes, in memory that torch has aligned: elements that lie otherwise may be added up in another order.
+
+    Nothing of torch copies them, since that would start its threads, and where kernels are deterministic it fills new memory first.
+    """
+    import torch
+
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise ValueError(f"no tensor of shape {shape} has {len(data)} bytes of {dtype}")
+    if not data:
+        return torch.empty(shape, dtype=dtype)
+    storage = torch.UntypedStorage(len(data))
+    ctypes.memmove(storage.data_ptr(), torch.frombuffer(data, dtype=torch.uint8).data_ptr(), len(data))
+    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)
 
 
 def restore(live: Any, saved: Any) -> Any:
