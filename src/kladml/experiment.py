@@ -22,7 +22,7 @@ from kladml.errors import ConfigError, ExperimentError
 from kladml.logs import Logger
 from kladml.monitor import to_number
 from kladml.replay import Astray
-from kladml.saves import Saves
+from kladml.saves import Saves, put_back
 from kladml.stepping import Stepping
 
 Batch = TypeVar("Batch")
@@ -240,6 +240,7 @@ class Experiment:
 
     def _write_attributes(self, encoder: Encoder) -> dict[str, Any]:
         attributes = self.attributes()
+        encoder.built = self._survey.named
         nodes, inputs = capture.write(encoder, attributes, self.inputs, "experiment", self)
         if self.context is not None:
             capture.check(encoder, inputs, attributes, self._survey, self.inputs)
@@ -260,7 +261,7 @@ class Experiment:
             self.context.read_saved()
         if self.context is None or self.context.saved is None:
             return False
-        self.restore(self.context.saved["experiment"])
+        put_back(self, self.context.saved)
         return True
 
     def save_results(self) -> None:

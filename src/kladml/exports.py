@@ -16,6 +16,7 @@ from kladml.checkpoint.writers import find_writer
 from kladml.errors import CheckpointError, ExperimentError
 from kladml.records import FORMAT
 from kladml.rundir import RunDirectory
+from kladml.saves import put_back
 
 if TYPE_CHECKING:
     from kladml.context import RunContext
@@ -97,8 +98,9 @@ def mend_best(experiment: Experiment) -> None:
     state = None if epoch is None else _state_of_best(context, directory, epoch)
     if state is not None:
         generators = rng.capture()
-        experiment.restore(state["experiment"])
+        gone = put_back(experiment, state)
         export_best(experiment)
+        vars(experiment).update(gone)  # the state that the run continues from may have them
         rng.restore(generators)
         return
     for name in filter(_is_of_best, before["files"]):

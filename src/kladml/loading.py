@@ -23,6 +23,7 @@ from kladml.errors import CheckpointCorrupt, CheckpointError, RegistryError, Run
 from kladml.project import SETTINGS_FILE, find_root
 from kladml.records import Progress
 from kladml.rundir import RunDirectory
+from kladml.saves import put_back
 
 if TYPE_CHECKING:
     from kladml.context import RunContext
@@ -66,7 +67,7 @@ def load(path: str | os.PathLike[str], which: Which = "best", *, device: Any = N
         state = _state(directory, run, which)
         experiment = session.construct(kind, config)
         _set_up(experiment, directory, run, state)
-        experiment.restore(state.decode()["experiment"])
+        put_back(experiment, state.decode())
     if "torch" in sys.modules:
         libraries.integration("torch_settings").to_evaluation(experiment.attributes().values())
     return experiment

@@ -49,6 +49,26 @@ class Taken:
     moment: Moment
 
 
+def put_back(subject: Subject, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the state of an experiment back, and delete what it had deleted of what `setup` made.
+
+    Args:
+        subject: the experiment, set up.
+        state: what a commit holds.
+
+    Returns:
+        The attributes that were deleted, by name.
+
+    Raises:
+        CheckpointMismatch: it does not fit what `setup` built.
+    """
+    subject.restore(state["experiment"])
+    gone = {name: value for name, value in subject.attributes().items() if name in state.get("deleted", ())}
+    for name in gone:
+        del vars(subject)[name]
+    return gone
+
+
 class Saves:
     """Decides when to commit and has it done.
 
@@ -194,6 +214,9 @@ class Saves:
             "rng": encoder.encode(generators, "rng"),
             "loop": encoder.encode(loop, "loop"),
         }
+        gone = encoder.gone("experiment", self._subject.attributes())
+        if gone:
+            structure["deleted"] = encoder.encode(gone, "deleted")
         return self._commits.snapshot(encoder, structure, apart=apart)
 
     def _put(self, taken: Taken, start: int | None = None) -> None:

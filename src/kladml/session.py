@@ -23,6 +23,7 @@ from kladml.processes import Stopped, StopRequest
 from kladml.project import find_root
 from kladml.records import RunResult, Status
 from kladml.rundir import RunDirectory
+from kladml.saves import put_back
 from kladml.settings import Target, load_settings, results_folder
 from kladml.surroundings import Surroundings
 
@@ -133,7 +134,7 @@ def _continue(experiment: Experiment, context: RunContext) -> None:
     else:
         state = context.begun
         experiment.logger.info("epoch %d runs again up to batch %d, without recording", progress.epoch + 1, position["done"])
-        experiment.restore(state["experiment"])
+        put_back(experiment, state)
     rng.restore(state["rng"])
     for path in rng.put_back(rng.find(experiment.attributes()), state["rng"]["own"]):
         context.mark_inexact(f"resumed: the generator {path} is not there any more")

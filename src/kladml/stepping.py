@@ -19,6 +19,7 @@ from kladml.errors import ExperimentError
 from kladml.project import is_foreign
 from kladml.rewind import counters_of, rewound
 from kladml.rundir import RunDirectory
+from kladml.saves import put_back
 from kladml.walks import Walk, open_walk
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Stepping:
         loop.seed, loop.done, loop.entry = position["seed"], position["done"], position["entry"]
         state, self._pending = self._pending, None
         self._context.begin_restoring()
-        self._subject.restore(state["experiment"])
+        put_back(self._subject, state)
         generators = self._generators(loop)
         lost = rng.put_back(generators, loop.entry)
         loop.counters = position["counters"]

@@ -14,14 +14,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-from kladml import Experiment, ExperimentConfig
+from kladml import ExperimentConfig
 from kladml.checkpoint import rng
 from kladml.errors import CaptureError, CheckpointMismatch
 from kladml.rundir import RunDirectory
-
-
-class Struck(Exception):
-    """The run is to be continued by another object of the same class."""
+from struck import Base, Struck, finish
 
 
 @pytest.fixture(autouse=True)
@@ -29,31 +26,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project as the working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-class Base(Experiment):
-    """Is struck after a step of the test's choice, once its commits are on disk."""
-
-    strikes_at: int | None = None
-
-    def strike(self) -> None:
-        if self.context is not None and self.context.recording and self.step == type(self).strikes_at:
-            self.context.commits.wait()
-            raise Struck
-
-
-def finish(kind: type[Base], name: str, strikes_at: int | None, **fields: Any) -> Base:
-    """Run an experiment to its end; one that is struck is continued by a new object."""
-    kind.strikes_at = strikes_at
-    config = ExperimentConfig(name, "any", hyperparams={"epochs": 3}, checkpoint={"every_steps": 2}, **fields)
-    experiment = kind(config)
-    if strikes_at is not None:
-        with pytest.raises(Struck):
-            experiment.run()
-        kind.strikes_at = None
-        experiment = kind(config)
-    assert experiment.run().status == "FINISHED"
-    return experiment
 
 
 def test_the_first_epoch_begins_again_with_what_setup_gave_then() -> None:

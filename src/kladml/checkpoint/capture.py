@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 from kladml import libraries
 from kladml.checkpoint import digests, values, writers
 from kladml.checkpoint.encoder import Encoder, Writer
-from kladml.checkpoint.nodes import LARGE_BYTES, Uncapturable
+from kladml.checkpoint.nodes import GONE, LARGE_BYTES, Uncapturable
 from kladml.errors import CaptureError
 from kladml.project import is_foreign
 
@@ -52,12 +52,14 @@ class Survey:
         inputs: what can be seen of every input from outside, by attribute.
         fixed: digest and sample of every large array, by path.
         insides: names of what every module holds, by path.
+        named: names of the attributes of every object, by path.
     """
 
     parts: Mapping[str, type] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
     insides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, owner: object) -> Survey:
@@ -71,13 +73,14 @@ def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, 
     """
     encoder = Encoder(find_writer)
     _, inputs = write(encoder, attributes, excluded, path, owner)
+    encoder.gone(path, attributes)
     fixed = {}
     for name, array in encoder.arrays.items():
         if array.fixable and array.size >= LARGE_BYTES:
             found, few = digests.live_digest(array), digests.sample(array)
             if found is not None and few is not None:
                 fixed[name] = (found, few)
-    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed, encoder.insides)
+    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed, encoder.insides, encoder.named)
 
 
 def write(
@@ -288,7 +291,9 @@ def write_own(encoder: Encoder, value: Any, path: str, skip: Collection[str] = (
     known = encoder.alias(id(value), value, path)
     if known is not None:
         return known
-    content = write_attributes(encoder, values.fields(value), path, skip)
+    attributes = values.fields(value)
+    content = write_attributes(encoder, attributes, path, skip)
+    add_gone(encoder, content, attributes, path)
     return encoder.part(ATTRIBUTES, content, path, type(value))
 
 
@@ -312,6 +317,20 @@ def write_attributes(encoder: Encoder, attributes: Mapping[str, Any], path: str,
             encoder.rollback(mark)
             encoder.left_out[f"{path}.{name}"] = item, error
     return nodes
+
+
+def add_gone(encoder: Encoder, nodes: dict[str, Any], attributes: Collection[str], path: str) -> None:
+    """Add the names of attributes that were deleted since `setup`, which makes them again, to the JSON of those that are there.
+
+    Args:
+        encoder: where to.
+        nodes: JSON by attribute.
+        attributes: names of all attributes, those that cannot be kept included.
+        path: where the object stands.
+    """
+    gone = encoder.gone(path, attributes)
+    if gone:
+        nodes[GONE] = encoder.encode(gone, f"{path}.{GONE}")
 
 
 def is_own(kind: type) -> bool:

@@ -38,6 +38,8 @@ class Encoder:
         insides: names of what a module holds, by path.
         unchanged: arrays that are not to be copied.
         left_out: attributes that are left to `setup`, since nobody can keep them: value and reason by path.
+        built: names of the attributes that objects had after `setup`, by path.
+        named: names of those that they have now.
         fixing: whether arrays may be left to `setup`.
         seen: what tells the objects that were met from others, and the path of each.
         first: the same from path to object: the first at a path is the one that others refer to.
@@ -54,6 +56,8 @@ class Encoder:
     insides: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unchanged: dict[str, tuple[Array, str]] = field(default_factory=dict)
     left_out: dict[str, tuple[Any, Uncapturable]] = field(default_factory=dict)
+    built: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    named: dict[str, frozenset[str]] = field(default_factory=dict)
     fixing: bool = True
     seen: dict[Any, str] = field(default_factory=dict)
     first: dict[str, Any] = field(default_factory=dict)
@@ -230,6 +234,20 @@ class Encoder:
             return nodes
         below = f"{path}." if path else ""
         return [self.encode(item, f"{below}{index}") for index, item in enumerate(items)]
+
+    def gone(self, path: str, names: Iterable[str]) -> list[str]:
+        """Note the attributes of an object.
+
+        Args:
+            path: where it stands.
+            names: of all its attributes, those that cannot be kept included.
+
+        Returns:
+            Those that `setup` made and that are not there any more.
+        """
+        now = self.named[path] = frozenset(names)
+        built = self.built.get(path, now)
+        return [] if built <= now else sorted(built - now)
 
     def scalars(self, mapping: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Those values of a mapping that are numbers or texts, all together one leaf."""

@@ -14,6 +14,9 @@ ARRAYS = "arrays.safetensors"
 LARGE_BYTES = 1 << 20
 """Arrays from this size on are not written while they are what `setup` made them; their digest is."""
 
+GONE = "$gone"
+"""Among the attributes of an object: the names of those that `setup` makes and that are not there any more."""
+
 MAX_DEPTH = 100
 """Levels of nesting; each takes several frames of Python's stack when it is written and when it is read."""
 

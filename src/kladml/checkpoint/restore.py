@@ -14,7 +14,7 @@ from kladml import libraries
 from kladml.checkpoint import digests, values
 from kladml.checkpoint.capture import ATTRIBUTES, STATEFUL, Stateful, is_own
 from kladml.checkpoint.encoder import Encoder
-from kladml.checkpoint.nodes import Part, Uncapturable, Unchanged
+from kladml.checkpoint.nodes import GONE, Part, Uncapturable, Unchanged
 from kladml.checkpoint.writers import find_writer
 from kladml.errors import CheckpointMismatch
 
@@ -137,7 +137,9 @@ class Restorer:
             return self.load(live, saved, saved.content["state"], path)
         if saved.kind == ATTRIBUTES and is_own(type(live)):
             self.bind(saved, live)
-            return self._fill(live, saved.content, path)
+            self._fill(live, {name: item for name, item in saved.content.items() if name != GONE}, path)
+            remove_gone(live, saved.content)
+            return live
         if saved.kind not in (STATEFUL, ATTRIBUTES):
             library = libraries.integration("torch_state")
             filled = library.restore(self, live, saved, path)
@@ -196,7 +198,11 @@ class Restorer:
 
     def _record(self, live: Any, saved: Any, path: str) -> Any:
         target = self.bind(saved, live if type(live) is type(saved) else saved)
-        return self._fill(target, values.fields(saved), path)
+        kept = values.fields(saved)
+        self._fill(target, kept, path)
+        for name in values.fields(target).keys() - kept.keys():
+            values.remove_field(target, name)
+        return target
 
     def _fill(self, target: Any, saved: Mapping[str, Any], path: str) -> Any:
         """Put the attributes of an object back, without running any of its code."""
@@ -213,6 +219,17 @@ class Restorer:
         Unchanged: _unchanged,
         Part: _part,
     }
+
+
+def remove_gone(live: Any, saved: Mapping[str, Any]) -> None:
+    """Delete the attributes that `setup` made and that were not there any more when the object was saved.
+
+    Args:
+        live: the object.
+        saved: what was kept of its attributes.
+    """
+    for name in saved.get(GONE, ()):
+        values.remove_field(live, name)
 
 
 def check_unchanged(live: Any, saved: Unchanged, path: str) -> None:

@@ -208,6 +208,15 @@ def set_field(value: Any, name: str, item: Any) -> None:
         vars(value)[name] = item
 
 
+def remove_field(value: Any, name: str) -> None:
+    """Delete an attribute of an object, if it is there, without running any of its code."""
+    kind: Any = type(value)
+    if name not in _slots(kind):
+        (vars(value) if kind.__dictoffset__ else {}).pop(name, None)
+    elif _has(value, name):
+        object.__delattr__(value, name)
+
+
 @cache
 def _slots(kind: Any) -> tuple[str, ...]:
     """Names in `__slots__` of a class and its bases, as they are called inside."""

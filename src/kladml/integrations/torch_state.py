@@ -9,8 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kladml.checkpoint import capture, values
-from kladml.checkpoint.nodes import Part, Unchanged
-from kladml.checkpoint.restore import check_unchanged
+from kladml.checkpoint.nodes import GONE, Part, Unchanged
+from kladml.checkpoint.restore import check_unchanged, remove_gone
 from kladml.errors import CheckpointMismatch
 from kladml.integrations.torch import look_of
 
@@ -95,8 +95,7 @@ def restore(restorer: Restorer, live: Any, saved: Part, path: str) -> Any:
         return _restore_optimizer(restorer, live, saved, path)
     if saved.kind == "data" and isinstance(live, data.DataLoader | data.Dataset | data.Sampler):
         restorer.bind(saved, live)
-        for name, item in saved.content.items():
-            _bind(live, name, restorer.restore(vars(live).get(name), item, f"{path}.{name}"))
+        _restore_attributes(restorer, live, saved.content, path)
         return live
     return None
 
@@ -141,7 +140,10 @@ def _write_attributes(encoder: Encoder, module: Any, path: str) -> dict[str, Any
     attributes = vars(module)
     own = {name: attributes[name] for name in _own_names(type(module).__module__, (*attributes,))}
     nodes = encoder.scalars(own, f"{path}.attributes")
-    return nodes if len(nodes) == len(own) else nodes | capture.write_attributes(encoder, own, path, nodes)
+    if len(nodes) != len(own):
+        nodes |= capture.write_attributes(encoder, own, path, nodes)
+    capture.add_gone(encoder, nodes, own, path)
+    return nodes
 
 
 @lru_cache
@@ -162,7 +164,7 @@ def _of_optimizers() -> frozenset[str]:
 def _internal() -> frozenset[str]:
     import torch
 
-    return frozenset(vars(torch.nn.Module()))
+    return frozenset(vars(torch.nn.Module())) | {"_initialize_hook", "_load_hook"}  # those of a lazy module go at its first use
 
 
 def _write_gradients(encoder: Encoder, parameters: list[tuple[str, Any]], path: str) -> dict[str, Any]:
@@ -205,11 +207,18 @@ def _restore_module(restorer: Restorer, live: Any, saved: Part, path: str) -> An
     for name, inner in modules.items():
         inner.training = name not in content["modes"]["eval"]
     for name, attributes in {"": content["own"], **content["attributes"]}.items():
-        for key, item in attributes.items() if name in modules else ():
-            _bind(modules[name], key, restorer.restore(vars(modules[name]).get(key), item, f"{path}.{name}.{key}"))
+        if name in modules:
+            _restore_attributes(restorer, modules[name], attributes, f"{path}.{name}")
     for name, parameter in live.named_parameters():
         _restore_gradient(parameter, name in content["gradients"], content["gradients"].get(name))
     return live
+
+
+def _restore_attributes(restorer: Restorer, live: Any, saved: Mapping[str, Any], path: str) -> None:
+    for name, item in saved.items():
+        if name != GONE:
+            _bind(live, name, restorer.restore(vars(live).get(name), item, f"{path}.{name}"))
+    remove_gone(live, saved)
 
 
 def _restore_gradient(parameter: Any, was_there: bool, gradient: Any) -> None:
@@ -388,6 +397,7 @@ def _write_data(encoder: Encoder, value: Any, path: str) -> Any:
             content |= found
         else:
             encoder.rollback(mark)
+    capture.add_gone(encoder, content, vars(value), path)
     return encoder.part("data", content, path, type(value))
 
 
