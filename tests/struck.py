@@ -24,15 +24,23 @@ class Base(Experiment):
             raise Struck
 
 
+def config_of(name: str, **fields: Any) -> ExperimentConfig:
+    """Three epochs, a commit after every second step."""
+    return ExperimentConfig(name, "any", **{"hyperparams": {"epochs": 3}, "checkpoint": {"every_steps": 2}, **fields})
+
+
+def interrupt(kind: type[Base], name: str, strikes_at: int, **fields: Any) -> None:
+    """Run an experiment until it is struck."""
+    kind.strikes_at = strikes_at
+    with pytest.raises(Struck):
+        kind(config_of(name, **fields)).run()
+    kind.strikes_at = None
+
+
 def finish(kind: type[Base], name: str, strikes_at: int | None, **fields: Any) -> Base:
     """Run an experiment to its end; one that is struck is continued by a new object."""
-    kind.strikes_at = strikes_at
-    config = ExperimentConfig(name, "any", hyperparams={"epochs": 3}, checkpoint={"every_steps": 2}, **fields)
-    experiment = kind(config)
     if strikes_at is not None:
-        with pytest.raises(Struck):
-            experiment.run()
-        kind.strikes_at = None
-        experiment = kind(config)
+        interrupt(kind, name, strikes_at, **fields)
+    experiment = kind(config_of(name, **fields))
     assert experiment.run().status == "FINISHED"
     return experiment

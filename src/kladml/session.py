@@ -135,7 +135,8 @@ def _continue(experiment: Experiment, context: RunContext) -> None:
         state = context.begun
         experiment.logger.info("epoch %d runs again up to batch %d, without recording", progress.epoch + 1, position["done"])
         put_back(experiment, state)
-    rng.restore(state["rng"])
+    for reason in rng.restore(state["rng"]):
+        context.mark_inexact(f"resumed: {reason}")
     for path in rng.put_back(rng.find(experiment.attributes()), state["rng"]["own"]):
         context.mark_inexact(f"resumed: the generator {path} is not there any more")
     if position is None:

@@ -210,7 +210,8 @@ class Stepping:
         with rewound(loop.loader, loop.counters if walk.anew else {}):
             iterator = None if position["ended"] else walk.begin(loop.seed, loop.done, position["walk"])
         lost += rng.put_back(generators, position["now"])
-        rng.restore(state["rng"])
+        for reason in rng.restore(state["rng"]):
+            self._context.mark_inexact(f"resumed: {reason}")
         self._context.go_on(state["loop"])
         for path in dict.fromkeys(lost):
             self._context.mark_inexact(f"resumed: the generator {path} is not there any more")

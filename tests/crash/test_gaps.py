@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from struck import Base, finish
+from kladml.checkpoint.store import CheckpointStore
+from kladml.rundir import RunDirectory
+from struck import Base, config_of, finish, interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +56,27 @@ def test_what_training_deleted_does_not_come_back(strikes_at: int) -> None:
     calm, shot = finish(Deletes, "calm", None), finish(Deletes, "shot", strikes_at)
     assert shot.seen == calm.seen  # type: ignore[attr-defined]
     assert shot.warm == 2  # type: ignore[attr-defined]
+
+
+def test_a_run_that_lost_the_generators_of_its_devices_is_not_exact(project: Path) -> None:
+    class Draws(Base):
+        def train_epoch(self, epoch):
+            for _ in self.steps(range(3)):
+                self.strike()
+
+    interrupt(Draws, "shot", 4)
+    store = CheckpointStore(project / "results" / "shot" / "checkpoints")
+    found = store.latest()
+    assert found is not None
+    found[1]["rng"]["torch"]["cuda"] = [torch.get_rng_state()] * 99
+    store.commit(found[1], found[0].info)
+    Draws(config_of("shot")).run()
+    reason = f"the random generators of 99 cuda device(s) were kept, and now there are {torch.cuda.device_count()}: they are not put back"
+    assert inexact(project) == [f"resumed: {reason}"]
+
+
+def inexact(project: Path) -> list[str]:
+    """Why the run that was struck may not have the numbers of one that was not."""
+    result = RunDirectory(project / "results" / "shot").read_result()
+    assert result is not None
+    return list(result["inexact_because"])

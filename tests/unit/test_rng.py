@@ -13,6 +13,7 @@ import torch
 from kladml.checkpoint import rng
 from kladml.checkpoint.store import CheckpointStore
 from kladml.errors import CheckpointMismatch
+from kladml.integrations import torch as torch_integration
 
 
 class Holder:
@@ -45,6 +46,19 @@ def test_generators_go_on_where_they_were(tmp_path: Path) -> None:
     rng.seed(99)
     rng.restore(states)
     assert [draw() for _ in range(3)] == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "reasons"),
+    [({"cuda": 2, "mps": 1}, 0), ({"cuda": 1, "mps": 1}, 1), ({"cuda": 3, "mps": 1}, 1), ({"cuda": 0, "mps": 0}, 2)],
+)
+def test_generators_of_other_devices_are_named(devices: dict[str, int], reasons: int) -> None:
+    state = torch.Generator().get_state()
+    found = torch_integration.misfits({"cpu": state, "cuda": [state, state], "mps": [state]}, devices)
+    assert len(found) == reasons
+    if devices["cuda"] != 2:
+        assert found[0].startswith(f"the random generators of 2 cuda device(s) were kept, and now there are {devices['cuda']}")
+    assert torch_integration.misfits({"cpu": state}, devices) == []
 
 
 def test_a_seed_decides_every_generator() -> None:

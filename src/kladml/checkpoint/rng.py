@@ -62,11 +62,14 @@ def capture() -> dict[str, Any]:
     return {"python": {"version": version, "words": struct.pack(f"<{len(words)}I", *words), "gauss": gauss}, **states}
 
 
-def restore(states: dict[str, Any]) -> None:
+def restore(states: dict[str, Any]) -> list[str]:
     """Restore what `capture` saw.
 
     Args:
         states: what `capture` gave; a library that is not loaded yet is imported.
+
+    Returns:
+        Why some could not be put back on this machine; empty when all were.
 
     Raises:
         CheckpointMismatch: it is none that this version of Python and of the libraries take.
@@ -75,8 +78,8 @@ def restore(states: dict[str, Any]) -> None:
         python = states["python"]
         words = struct.unpack(f"<{len(python['words']) // 4}I", python["words"])
         random.setstate((python["version"], words, python["gauss"]))
-        for name in sorted(libraries.ARRAYS & states.keys()):
-            libraries.integration(name).set_rng(states[name])
+        found = [libraries.integration(name).set_rng(states[name]) for name in sorted(libraries.ARRAYS & states.keys())]
+        return [reason for reasons in found for reason in reasons]
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, struct.error) as error:
         raise CheckpointMismatch(
             f"the random generators cannot be put back to what the checkpoint holds: {error}. Use the versions of Python and of the "

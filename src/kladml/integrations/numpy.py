@@ -203,11 +203,16 @@ def get_rng() -> Any:
     return np.random.get_state(legacy=False)
 
 
-def set_rng(state: Any) -> None:
-    """Restore the global generator."""
+def set_rng(state: Any) -> list[str]:
+    """Restore the global generator.
+
+    Returns:
+        Why it could not be put back: nothing.
+    """
     import numpy as np
 
     _set_random_state(np.random, state)
+    return []
 
 
 def number(value: Any) -> float | None:

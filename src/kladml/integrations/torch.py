@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import math
+from collections.abc import Mapping
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -314,22 +315,55 @@ def seed(number: int) -> None:
 
 
 def get_rng() -> Any:
-    """States of the generators of the CPU and, when CUDA is in use, of its devices."""
+    """States of the generators of the CPU and of the devices of every kind that is in use."""
     import torch
 
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        state["mps"] = [torch.mps.get_rng_state()]
     return state
 
 
-def set_rng(state: Any) -> None:
-    """Restore the generators that `get_rng` saw."""
+def set_rng(state: Any) -> list[str]:
+    """Restore the generators that `get_rng` saw.
+
+    Returns:
+        Why some could not be put back; empty when all were.
+    """
     import torch
 
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available() and torch.cuda.device_count() == len(state["cuda"]):
+    reasons = misfits(state, _devices())
+    if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"][0])
+    return reasons
+
+
+def misfits(state: Mapping[str, Any], devices: Mapping[str, int]) -> list[str]:
+    """Why the generators of devices cannot be put back on a machine.
+
+    Args:
+        state: what `get_rng` gave.
+        devices: how many devices there are now, by kind.
+
+    Returns:
+        A reason for every kind of which there is another number than then.
+    """
+    return [
+        f"the random generators of {len(state[kind])} {kind} device(s) were kept, and now there are {now}: they are not put back"
+        for kind, now in devices.items()
+        if kind in state and len(state[kind]) != now
+    ]
+
+
+def _devices() -> dict[str, int]:
+    import torch
+
+    return {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
 
 
 def draw() -> int:
