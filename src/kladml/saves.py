@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kladml import libraries
 from kladml.checkpoint import capture, rng
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.nodes import Snapshot
@@ -62,6 +64,8 @@ def put_back(subject: Subject, state: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         CheckpointMismatch: it does not fit what `setup` built.
     """
+    if "gradients" in state:
+        libraries.integration("torch_state").attach_gradients(state["gradients"])
     subject.restore(state["experiment"])
     gone = {name: value for name, value in subject.attributes().items() if name in state.get("deleted", ())}
     for name in gone:
@@ -214,6 +218,9 @@ class Saves:
             "rng": encoder.encode(generators, "rng"),
             "loop": encoder.encode(loop, "loop"),
         }
+        if "torch" in sys.modules:
+            gradients = libraries.integration("torch_state").write_gradients(encoder)
+            structure |= {"gradients": gradients} if gradients else {}
         gone = encoder.gone("experiment", self._subject.attributes())
         if gone:
             structure["deleted"] = encoder.encode(gone, "deleted")

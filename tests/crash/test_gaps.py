@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,6 +57,39 @@ def test_what_training_deleted_does_not_come_back(strikes_at: int) -> None:
     calm, shot = finish(Deletes, "calm", None), finish(Deletes, "shot", strikes_at)
     assert shot.seen == calm.seen  # type: ignore[attr-defined]
     assert shot.warm == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("strikes_at", [3, 5, 8])
+@pytest.mark.parametrize("made_in_setup", [True, False])
+def test_tensors_that_are_trained_without_a_module_keep_their_gradients(strikes_at: int, made_in_setup: bool) -> None:
+    class Bare(Base):
+        def setup(self):
+            self.weights = {"w": torch.ones(2, requires_grad=True)}
+            self.bias = [torch.nn.Parameter(torch.zeros(1))] if made_in_setup else []
+            self.inner = torch.optim.SGD([torch.ones(2, requires_grad=True)], lr=0.1)
+
+        def train_epoch(self, epoch):
+            if not self.bias:
+                self.bias.append(torch.nn.Parameter(torch.zeros(1)))
+            weights = [self.weights["w"], self.bias[0], self.inner.param_groups[0]["params"][0]]
+            for number in self.steps(range(5)):
+                sum((one * (number + 1) - 1).square().sum() for one in weights).backward()
+                self.strike()
+                if self.step % 4 == 0:
+                    with torch.no_grad():
+                        for one in weights:
+                            one -= 0.01 * one.grad
+                            one.grad = None
+
+    calm, shot = finish(Bare, "calm", None), finish(Bare, "shot", strikes_at)
+    for one, other in zip(parts_of(calm), parts_of(shot), strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(one.grad, other.grad)
+
+
+def parts_of(experiment: Any) -> list[Any]:
+    """What is trained."""
+    return [experiment.weights["w"], experiment.bias[0], experiment.inner.param_groups[0]["params"][0]]
 
 
 def test_a_run_that_lost_the_generators_of_its_devices_is_not_exact(project: Path) -> None:

@@ -275,6 +275,10 @@ class Encoder:
         met = self.seen, self.first, self.alive
         return self.arrays, self.files, self.plain, self.parts, self.insides, self.unchanged, self.left_out, *met
 
+    def met(self) -> list[tuple[str, Any]]:
+        """The objects in the state, each with the path of its first place."""
+        return list(zip(self._seen.values(), self._alive, strict=True))
+
     def has_met(self, value: Any) -> bool:
         """Whether an object is in the state."""
         return id(value) in self.seen

@@ -262,10 +262,13 @@ def _fill(live: Any, saved: Any) -> Any:
     if live.shape == saved.shape and live.dtype == saved.dtype and in_order and _is_writable(live):
         with torch.no_grad():
             live.copy_(saved)
-        return live.requires_grad_(saved.requires_grad)
-    moved = saved.detach().to(live.device)
-    grad = saved.requires_grad
-    return torch.nn.Parameter(moved, grad) if isinstance(saved, torch.nn.Parameter) else moved.requires_grad_(grad)
+        made = live.requires_grad_(saved.requires_grad)
+    else:
+        moved, grad = saved.detach().to(live.device), saved.requires_grad
+        made = torch.nn.Parameter(moved, grad) if isinstance(saved, torch.nn.Parameter) else moved.requires_grad_(grad)
+    if made.is_leaf:
+        made.grad = None if saved.grad is None else saved.grad.to(made.device)
+    return made
 
 
 def _is_writable(live: Any) -> bool:

@@ -177,6 +177,39 @@ def _write_gradients(encoder: Encoder, parameters: list[tuple[str, Any]], path: 
     return nodes
 
 
+def write_gradients(encoder: Encoder) -> list[Any]:
+    """Gradients of the tensors in a state that are no parameters of a module: pairs of the tensor and its gradient, None for a used one.
+
+    Args:
+        encoder: has walked the state.
+    """
+    import torch
+
+    pairs = []
+    of_modules = {f"{path}.{name}" for path, names in encoder.insides.items() for name in names}
+    for path, value in encoder.met():
+        if isinstance(value, torch.Tensor) and value.requires_grad and value.is_leaf and path not in of_modules and value.grad is not None:
+            used = _steps.has_used(value.grad)
+            pairs.append([{"$": "same", "path": path}, None if used else encoder.encode(value.grad, f"gradients.{path}")])
+    return pairs
+
+
+def attach_gradients(pairs: list[Any]) -> None:
+    """Give saved tensors their gradients; when they are put back, the living ones get them.
+
+    Args:
+        pairs: what `write_gradients` gave, as it was read.
+
+    Raises:
+        CheckpointMismatch: they do not fit each other.
+    """
+    try:
+        for saved, gradient in pairs:
+            _restore_gradient(saved, was_there=True, gradient=gradient)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointMismatch(f"the checkpoint holds gradients that do not fit their tensors: {error}. {_WAYS}") from error
+
+
 def _modes(modules: list[tuple[str, Any]], parameters: list[tuple[str, Any]]) -> dict[str, list[str]]:
     return {
         "eval": [name for name, inner in modules if not inner.training],
@@ -362,6 +395,7 @@ def _with_live(live: Any, saved: list[list[Any]], restorer: Restorer) -> list[li
             for one, item in zip(group["params"], items, strict=True):
                 if not restorer.knows(item):
                     _copy(one, item, "a parameter")
+                    one.grad = None if item.grad is None else item.grad.to(one.device)
                     restorer.bind(item, one)
     return saved
 
