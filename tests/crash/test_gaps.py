@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,30 @@ def test_a_run_that_lost_the_generators_of_its_devices_is_not_exact(project: Pat
     Draws(config_of("shot")).run()
     reason = f"the random generators of 99 cuda device(s) were kept, and now there are {torch.cuda.device_count()}: they are not put back"
     assert inexact(project) == [f"resumed: {reason}"]
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+@pytest.mark.parametrize("many", [6, 14, 40, 300])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_set_is_walked_in_the_same_order_or_the_run_is_not_exact(project: Path, kind: Any, many: int, seed: int) -> None:
+    class Walks(Base):
+        def setup(self):
+            self.items, self.seen = set(), []
+
+        def train_epoch(self, epoch):
+            draw = random.Random(seed)
+            if epoch == 1:
+                items = {draw.randrange(10**6) for _ in range(2 * many)}
+                for item in [*items][many:]:
+                    items.discard(item)
+                self.items = kind(items)
+            for _ in self.steps(range(3)):
+                self.strike()
+            self.seen += [*self.items]
+
+    calm, shot = finish(Walks, "calm", None), finish(Walks, "shot", 5)
+    assert shot.seen == calm.seen or "the set self.items" in inexact(project)[0]  # type: ignore[attr-defined]
+    assert shot.items == calm.items  # type: ignore[attr-defined]
 
 
 def inexact(project: Path) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -46,12 +46,14 @@ class Packed:
         files: other files by name.
         arrays: arrays by name.
         unchanged: digests of the arrays that were not written, by name.
+        disordered: paths of the sets that came to be walked in another order than before, once it is values.
     """
 
     structure: Any
     files: Mapping[str, bytes]
     arrays: Mapping[str, Loaded]
     unchanged: Mapping[str, str]
+    disordered: list[str] = field(default_factory=list)
 
     def decode(self) -> Any:
         """The tree of values. Arrays are on the CPU, and share their memory with what was read.
@@ -62,7 +64,7 @@ class Packed:
             MissingExtra: a library that the state needs is not installed.
         """
         with _belonging_together():
-            return Decoder(self.arrays, self.files, self.unchanged).decode(self.structure)
+            return Decoder(self.arrays, self.files, self.unchanged, self.disordered).decode(self.structure)
 
     def part(self, name: str, without: Collection[str] = ()) -> Any:
         """One entry of the state by itself.
@@ -101,6 +103,7 @@ def decode(files: Mapping[str, bytes], arrays: Mapping[str, Loaded], unchanged: 
         files: file names to contents, verified already.
         arrays: what `read_arrays` gave, verified already.
         unchanged: digests of the arrays that were not written, by name.
+        disordered: gets the paths of the sets that are walked in another order than when they were written.
 
     Returns:
         The tree of values. Arrays are new, on the CPU.

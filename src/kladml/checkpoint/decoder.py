@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kladml import libraries
-from kladml.checkpoint import values
+from kladml.checkpoint import sets, values
 from kladml.checkpoint.nodes import Loaded, Part, Unchanged
 from kladml.errors import CheckpointCorrupt, CheckpointMismatch
 
@@ -32,11 +32,13 @@ class Decoder:
         arrays: arrays by name.
         files: other files by name.
         unchanged: digests of the arrays that were not written, by name.
+        disordered: paths of the sets that are walked in another order than when they were written.
     """
 
     arrays: Mapping[str, Loaded]
     files: Mapping[str, bytes]
     unchanged: Mapping[str, str] = field(default_factory=dict)
+    disordered: list[str] = field(default_factory=list)
     _made: dict[str, Any] = field(default_factory=dict)
 
     def decode(self, node: Any, path: str = "") -> Any:
@@ -83,12 +85,25 @@ class Decoder:
 
     def form(self, node: dict[str, Any], path: str) -> Any:
         """A value of the standard library. What can hold itself is there before what it holds."""
+        if "slots" in node:
+            return self._set(node, path)
         holder = values.holder_of(node["$"])
         if holder is None:
             return values.read(node["$"], self._apart(node["value"], path))
         made = holder.new(node.get("head"))
         self._made.setdefault(path, made)
         holder.fill(made, self._apart(node["value"], path))
+        return made
+
+    def _set(self, node: dict[str, Any], path: str) -> Any:
+        made: Any = set()
+        if node["$"] == "set":
+            self._made.setdefault(path, made)
+            in_order = sets.fill(made, self._apart(node["value"], path), node["slots"])
+        else:
+            made, in_order = sets.frozen(self._apart(node["value"], path))
+        if not in_order:
+            self.disordered.append(path)
         return made
 
     def _apart(self, node: Any, path: str) -> Any:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from kladml import libraries
-from kladml.checkpoint import digests, values
+from kladml.checkpoint import digests, sets, values
 from kladml.checkpoint.capture import ATTRIBUTES, STATEFUL, Stateful, is_own
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.nodes import GONE, Part, Uncapturable, Unchanged
@@ -106,8 +106,7 @@ class Restorer:
     def _set(self, live: Any, saved: set[Any], path: str) -> Any:
         target = self.bind(saved, live if type(live) is set else saved)
         items = [self.restore(None, item, f"{path}.{at}") for at, item in enumerate(saved)]
-        target.clear()
-        target.update(items)
+        sets.fill(target, items, sets.slots_of(saved))
         return target
 
     def _bytearray(self, live: Any, saved: bytearray, path: str) -> Any:

@@ -14,8 +14,6 @@ from decimal import Decimal
 from enum import Enum, Flag
 from fractions import Fraction
 from functools import cache
-from itertools import permutations
-from operator import is_
 from pathlib import Path
 from types import BuiltinFunctionType, MemberDescriptorType, SimpleNamespace
 from typing import Any
@@ -29,7 +27,6 @@ NUMBERS = frozenset({int, float})
 SCALARS = ATOMS | NUMBERS
 
 _FACTORIES = {"int": int, "float": float, "str": str, "list": list, "dict": dict, "set": set, "none": None}
-_FEW = 6
 _WAYS = "Undo the change to the code, or start the experiment anew (kladml run --restart NAME)."
 _EXACT_INT = 1 << 63
 """Integers beyond this are kept in hexadecimal: other JSON readers round them, and Python refuses very long decimal ones."""
@@ -79,16 +76,6 @@ def _random(state: Any) -> random.Random:
     return generator
 
 
-def _in_order(value: Any) -> list[Any]:
-    """Items of a set; of a small one such that a set built from them is walked in the same order.
-
-    In which order a larger one is walked depends on how it came about, and is not kept.
-    """
-    wanted = list(value)
-    orders = permutations(wanted) if len(wanted) <= _FEW else ()
-    return next((list(items) for items in orders if all(map(is_, set(items), wanted))), wanted)
-
-
 def _factory_word(value: defaultdict[Any, Any]) -> str:
     for word, factory in _FACTORIES.items():
         if value.default_factory is factory:
@@ -115,7 +102,7 @@ def _key_of_zone(zone: ZoneInfo) -> str:
 
 
 HOLDERS: dict[type, Holder] = {
-    set: Holder("set", _in_order, set.update, lambda head: set(), hashed=True),
+    set: Holder("set", list, set.update, lambda head: set(), hashed=True),
     OrderedDict: Holder("ordered", dict, OrderedDict.update, lambda head: OrderedDict()),
     Counter: Holder("counter", dict, dict.update, lambda head: Counter()),
     defaultdict: Holder("defaultdict", dict, dict.update, lambda head: defaultdict(_FACTORIES[head]), _factory_word),
@@ -125,7 +112,7 @@ HOLDERS: dict[type, Holder] = {
     random.Random: Holder("random", random.Random.getstate, random.Random.setstate, lambda head: random.Random()),  # noqa: S311
 }
 FORMS: dict[type, Form] = {
-    frozenset: Form("frozenset", _in_order, frozenset, hashed=True),
+    frozenset: Form("frozenset", list, frozenset, hashed=True),
     bytes: Form("bytes", lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode(text, validate=True)),
     complex: Form("complex", lambda value: (value.real, value.imag), lambda parts: complex(*parts)),
     range: Form("range", lambda value: (value.start, value.stop, value.step), lambda parts: range(*parts)),

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from kladml import libraries
-from kladml.checkpoint import values
+from kladml.checkpoint import sets, values
 from kladml.checkpoint.decoder import TAUGHT
 from kladml.checkpoint.encoder import Encoder, Writer
 from kladml.checkpoint.nodes import Part, Uncapturable
@@ -110,7 +110,8 @@ def write_record(encoder: Encoder, value: Any, path: str) -> Any:
 
 def _form_writer(form: values.Form) -> Writer:
     def write(encoder: Encoder, value: Any, path: str) -> Any:
-        return {"$": form.word, "value": _plainer(encoder, value, path, form.write, hashed=form.hashed)}
+        content = _plainer(encoder, value, path, form.write, hashed=form.hashed)
+        return {"$": form.word, "value": content, **_table(value, form.hashed)}
 
     return write
 
@@ -123,9 +124,15 @@ def _holder_writer(holder: values.Holder) -> Writer:
             return known
         head = _made_plainer(value, path, holder.head)
         content = _plainer(encoder, value, path, holder.items, hashed=holder.hashed)
-        return {"$": holder.word, "value": content} if head is None else {"$": holder.word, "head": head, "value": content}
+        node = {"$": holder.word, "value": content} if head is None else {"$": holder.word, "head": head, "value": content}
+        return node | _table(value, holder.hashed)
 
     return write
+
+
+def _table(value: Any, hashed: bool) -> dict[str, int]:
+    """What says in which order a set is walked, beside its items."""
+    return {"slots": sets.slots_of(value)} if hashed else {}
 
 
 def _plainer(encoder: Encoder, value: Any, path: str, make: Callable[[Any], Any], *, hashed: bool) -> Any:
