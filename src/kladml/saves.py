@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from kladml import libraries
 from kladml.checkpoint import capture, rng
@@ -28,6 +28,9 @@ _LOOK_EVERY_S = 0.1
 
 class Subject(Protocol):
     """What is saved and put back: an experiment."""
+
+    inputs: ClassVar[tuple[str, ...]]
+    """Names of attributes that `setup` makes again, whatever they hold."""
 
     @property
     def fixed(self) -> Mapping[str, tuple[str, bytes]]:

@@ -193,6 +193,7 @@ class Stepping:
             loop.seed = rng.draw()
             loop.entry = rng.states_of(self._generators(loop))
             loop.counters = counters_of(loop.loader)
+            walk.apart = self._taken(walk)
             return walk.begin(loop.seed)
         position = self._pending["loop"]["position"]
         if loop.index < position["loop"]:
@@ -208,6 +209,7 @@ class Stepping:
         lost = rng.put_back(generators, loop.entry)
         loop.counters = position["counters"]
         with rewound(loop.loader, loop.counters if walk.anew else {}):
+            walk.apart = self._taken(walk)
             iterator = None if position["ended"] else walk.begin(loop.seed, loop.done, position["walk"])
         lost += rng.put_back(generators, position["now"])
         for reason in rng.restore(state["rng"]):
@@ -234,6 +236,9 @@ class Stepping:
             return
         if loop.done % loop.accumulate or loop.done == walk.length:
             return
+        if self._has_left_workers_behind(loop, walk):
+            context.leave_if_asked()
+            return
         position = self._position(loop, walk, ended=False)
         taken = saves.take(position)
         if walk.length is None:  # whether a batch follows shows when it is asked for; the state is that of before
@@ -241,6 +246,28 @@ class Stepping:
             return
         saves.put(taken, position)
         context.leave_if_asked()
+
+    def _taken(self, walk: Walk) -> Mapping[str, str] | None:
+        subject = self._subject
+        inputs = [value for name, value in subject.attributes().items() if name in subject.inputs]
+        return walk.taken((subject, *inputs), thorough=bool(self._context.commits.written))
+
+    def _has_left_workers_behind(self, loop: _Loop, walk: Walk) -> bool:
+        """Whether the data changed since the loop's worker processes began: those of a resumed run would begin with what it is now."""
+        if walk.apart is None:
+            return False
+        with rewound(loop.loader, loop.counters if walk.anew else {}):
+            now = self._taken(walk) or {}
+        changed = next((path for path in sorted({*now, *walk.apart}) if now.get(path) != walk.apart.get(path)), None)
+        if changed is not None and changed not in self._told:
+            self._told.add(changed)
+            self._logger.warning(
+                "no checkpoints between the batches of this loop, at the ends of epochs only: %s changed since the loop began, and "
+                "the worker processes of %s have it as it was then; change it between loops, or set num_workers=0",
+                changed,
+                _kind(loop),
+            )
+        return changed is not None
 
     def _commit_waiting(self, loop: _Loop) -> None:
         waiting, loop.waiting = loop.waiting, None

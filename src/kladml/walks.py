@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -26,12 +26,14 @@ class Walk(ABC):
         replayed: whether batches that were consumed are produced again to begin after them.
         faithful: False when `begin` saw that the data is not what it was.
         anew: whether `begin` asks the loader for its batches as at the start of the loop, whatever their number.
+        apart: what `taken` gave when the loop began.
     """
 
     length: int | None = None
     replayed: bool = False
     faithful: bool = True
     anew: bool = True
+    apart: Mapping[str, str] | None = None
 
     @abstractmethod
     def begin(self, seed: int, done: int = 0, position: Any = None) -> Iterator[Any]:
@@ -45,6 +47,15 @@ class Walk(ABC):
         Returns:
             The batches that follow. Generators may be put to another state before the first of them is asked for.
         """
+
+    def taken(self, left_out: Iterable[Any], *, thorough: bool) -> Mapping[str, str] | None:
+        """What worker processes that begin now would take with them: digests by path; None when there are none.
+
+        Args:
+            left_out: objects that are not looked into.
+            thorough: whether large arrays are digested whole.
+        """
+        return None
 
     def position(self) -> Any:
         """What is needed to begin after the batches consumed so far, beside their number. To be called between batches only."""

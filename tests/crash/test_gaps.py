@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from kladml.checkpoint.store import CheckpointStore
 from kladml.rundir import RunDirectory
@@ -15,10 +18,11 @@ from struck import Base, config_of, finish, interrupt
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project as the working folder."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty project as the working folder. Workers of the experiments end with it."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    gc.collect()
 
 
 class Helper:
@@ -132,6 +136,55 @@ def test_a_set_is_walked_in_the_same_order_or_the_run_is_not_exact(project: Path
     calm, shot = finish(Walks, "calm", None), finish(Walks, "shot", 5)
     assert shot.seen == calm.seen or "the set self.items" in inexact(project)[0]  # type: ignore[attr-defined]
     assert shot.items == calm.items  # type: ignore[attr-defined]
+
+
+class Weighted(Dataset[Any]):
+    """Samples with a weight that training changes."""
+
+    def __init__(self) -> None:
+        self.weights = torch.ones(8)
+        self.stage = 0
+        self.generator = torch.Generator().manual_seed(1)
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        return self.weights[index] * (index + 1) + 100 * self.stage
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("strikes_at", [3, 7, 11])
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("change", ["weights", "stage", "generator"])
+def test_data_that_change_while_workers_load_them(
+    project: Path, caplog: pytest.LogCaptureFixture, strikes_at: int, persistent: bool, change: str
+) -> None:
+    class Changes(Base):
+        def setup(self):
+            self.data = Weighted()
+            self.loader = DataLoader(self.data, 2, num_workers=1, persistent_workers=persistent)
+            self.seen = []
+
+        def train_epoch(self, epoch):
+            for batch in self.steps(self.loader):
+                self.seen.append(batch.tolist())
+                self.strike()
+                if change == "weights":
+                    self.data.weights *= 2
+                elif change == "stage":
+                    self.data.stage += 1
+                else:
+                    torch.rand((), generator=self.data.generator)
+
+    calm, shot = finish(Changes, "calm", None), finish(Changes, "shot", strikes_at)
+    assert shot.seen == calm.seen  # type: ignore[attr-defined]
+    numbers = [1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]
+    factors = [16**epoch if change == "weights" else 1 for epoch in range(3)]
+    added = [400 * epoch if change == "stage" else 0 for epoch in range(3)]
+    assert calm.seen == [[one * factors[at] + added[at] for one in pair] for at in range(3) for pair in numbers]  # type: ignore[attr-defined]
+    assert ("dataset.weights changed since the loop began" in caplog.text) == (change == "weights")
+    caplog.clear()  # a traceback in it would keep workers alive
 
 
 def inexact(project: Path) -> list[str]:

@@ -23,14 +23,15 @@ def find_generators(*roots: Any) -> list[Any]:
         if id(value) in seen:
             continue
         seen.add(id(value))
-        if _is_generator(value):
+        if is_generator(value):
             found.append(value)
         elif len(queue) < _MANY:
             queue.extend(_inside(value))
     return found
 
 
-def _is_generator(value: Any) -> bool:
+def is_generator(value: Any) -> bool:
+    """Whether a value is a random generator that draws in this process's memory."""
     torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
     if torch is not None and isinstance(value, torch.Generator):
         return str(value.device) == "cpu"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain, count, islice
 from typing import Any
 
 from kladml.checkpoint.excerpt import digest_of, excerpt
 from kladml.checkpoint.streams import own_streams
+from kladml.integrations.torch_taken import taken_from
 from kladml.integrations.torch_workers import Fetch, Job, Nothing, Samples, StreamJob, Workers, pinned, workers_of
 from kladml.walks import Replay, Walk, is_stateful, length_of
 
@@ -85,9 +86,12 @@ class _MapWalk(Walk):
         indices = order.after(done)
         if not self._loader.num_workers:
             return pinned(self._loader, map(Fetch(self._loader), indices))
-        self._workers = workers_of(self._loader, Job, seed)
+        self._workers = workers_of(self._loader, Job, seed, self.apart)
         self._tasks = ((seed, number, index) for number, index in enumerate(indices, done))
         return self._workers.run(self._tasks)
+
+    def taken(self, left_out: Iterable[Any], *, thorough: bool) -> Mapping[str, str] | None:
+        return taken_from(self._loader, left_out, thorough=thorough) if self._loader.num_workers else None
 
     def position(self) -> Any:
         return None if self._order is None else self._order.digest()
@@ -142,13 +146,16 @@ class _WorkerStreamWalk(Walk):
         many, ended = self._loader.num_workers, set[int]()
         last = position["task"] if done else 0
         first = last - last % many
-        self._workers = workers_of(self._loader, StreamJob, seed)
+        self._workers = workers_of(self._loader, StreamJob, seed, self.apart)
         self._tasks = _stream_tasks((next(_loops), seed), (first, last), ended, many)
         batches = self._gather(enumerate(self._workers.run(self._tasks), first), last, ended)
         if done:
             next(batches, None)
             self.faithful = position == self.position()
         return batches
+
+    def taken(self, left_out: Iterable[Any], *, thorough: bool) -> Mapping[str, str] | None:
+        return taken_from(self._loader, left_out, thorough=thorough)
 
     def position(self) -> Any:
         return {"task": self._task, "workers": self._loader.num_workers, "digest": digest_of(self._excerpt)}

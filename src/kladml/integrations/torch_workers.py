@@ -138,20 +138,21 @@ class Workers:
     """A loader of our own with the user's options, whose workers do a job.
 
     Attributes:
-        made_of: identities of what it was made of.
+        made_of: identities of what it was made of, and what its workers take with them.
     """
 
-    def __init__(self, loader: Any, job: Job, seed: int) -> None:
+    def __init__(self, loader: Any, job: Job, seed: int, taken: Any = None) -> None:
         """Start nothing yet.
 
         Args:
             loader: the user's.
             job: what the workers do.
             seed: what they are seeded with when they start.
+            taken: what they take with them.
         """
         self._job, self._start, self._feed = job, _Start(loader.worker_init_fn), _Feed()
         self._persistent: bool = loader.persistent_workers
-        self.made_of = parts_of(loader)
+        self.made_of = parts_of(loader), taken
         self._loader = _make(self._job, self._feed, seed, pin_memory=_pins(loader), worker_init_fn=self._start, **_options(loader))
         self._running: Any = None
 
@@ -187,19 +188,20 @@ class Workers:
             getattr(running, "_shutdown_workers", _do_nothing)()
 
 
-def workers_of(loader: Any, kind: type[Job], seed: int) -> Workers:
-    """Workers for one loop, or those of the loader's earlier loops when they are to persist.
+def workers_of(loader: Any, kind: type[Job], seed: int, taken: Any = None) -> Workers:
+    """Workers for one loop, or those of the loader's earlier loops when they are to persist and what they took with them did not change.
 
     Args:
         loader: the user's.
         kind: what they do.
         seed: the loop's seed.
+        taken: what workers that begin now take with them.
     """
     if not loader.persistent_workers:
         return Workers(loader, kind(loader), seed)
     workers = _persistent.get(loader)
-    if workers is None or workers.made_of != parts_of(loader):
-        workers = _persistent[loader] = Workers(loader, kind(loader), _PERSISTENT_SEED)
+    if workers is None or workers.made_of != (parts_of(loader), taken):
+        workers = _persistent[loader] = Workers(loader, kind(loader), _PERSISTENT_SEED, taken)
     return workers
 
 
