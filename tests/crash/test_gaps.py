@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from kladml.checkpoint.store import CheckpointStore
+from kladml.errors import CaptureError
 from kladml.rundir import RunDirectory
 from struck import Base, config_of, finish, interrupt
 
@@ -136,6 +137,68 @@ def test_a_set_is_walked_in_the_same_order_or_the_run_is_not_exact(project: Path
     calm, shot = finish(Walks, "calm", None), finish(Walks, "shot", 5)
     assert shot.seen == calm.seen or "the set self.items" in inexact(project)[0]  # type: ignore[attr-defined]
     assert shot.items == calm.items  # type: ignore[attr-defined]
+
+
+VIEWS: dict[str, Any] = {
+    "slices": lambda tensor, model: (tensor[:5], tensor[3:]),
+    "whole and part": lambda tensor, model: (tensor, tensor[2:3]),
+    "expanded": lambda tensor, model: (tensor[0], tensor[0].expand(3)),
+    "other shape": lambda tensor, model: (tensor, tensor.view(2, 4)),
+    "weight": lambda tensor, model: (model.weight.detach()[0], None),
+    "graph": lambda tensor, model: (model.weight[0], None),
+    "library": lambda tensor, model: (tensor, tensor.numpy()),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("made_in_setup", [False, True])
+def test_views_of_one_memory_stay_so_or_are_refused(name: str, made_in_setup: bool) -> None:
+    class Views(Base):
+        def setup(self):
+            self.model = torch.nn.Linear(8, 2)
+            self.one = self.other = self.sum = None
+            if made_in_setup:
+                self.one, self.other = VIEWS[name](torch.zeros(8), self.model)
+
+        def train_epoch(self, epoch):
+            if self.one is None:
+                self.one, self.other = VIEWS[name](torch.zeros(8), self.model)
+            for _ in self.steps(range(3)):
+                with torch.no_grad():
+                    self.one += 1
+                    self.sum = float(self.model.weight.sum() if self.other is None else self.other.sum())
+                self.strike()
+
+    if not made_in_setup or name in ("expanded", "graph"):
+        with pytest.raises(CaptureError, match=r"shares elements with self\.(one|model\.weight|other)"):
+            finish(Views, "calm", None)
+        return
+    calm, shot = finish(Views, "calm", None), finish(Views, "shot", 5)
+    assert shot.sum == calm.sum  # type: ignore[attr-defined]
+
+
+APART: list[Any] = [
+    lambda x: (x[::2], x[1::2]),
+    lambda x: (x.view(4, 2)[:, 0], x.view(4, 2)[:, 1]),
+    lambda x: (x[:4], x[4:]),
+]
+
+
+@pytest.mark.parametrize("make", APART)
+def test_views_that_share_no_element_are_kept(make: Any) -> None:
+    class Views(Base):
+        def setup(self):
+            self.parts = None
+
+        def train_epoch(self, epoch):
+            if self.parts is None:
+                self.parts = make(torch.zeros(8))
+            for number in self.steps(range(3)):
+                self.parts[0].add_(number)
+                self.strike()
+
+    calm, shot = finish(Views, "calm", None), finish(Views, "shot", 5)
+    assert [one.tolist() for one in shot.parts] == [one.tolist() for one in calm.parts]  # type: ignore[attr-defined]
 
 
 class Weighted(Dataset[Any]):

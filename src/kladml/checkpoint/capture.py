@@ -17,7 +17,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from kladml import libraries
-from kladml.checkpoint import digests, values, writers
+from kladml.checkpoint import digests, overlaps, values, writers
 from kladml.checkpoint.encoder import Encoder, Writer
 from kladml.checkpoint.nodes import GONE, LARGE_BYTES, Uncapturable
 from kladml.errors import CaptureError
@@ -53,6 +53,7 @@ class Survey:
         fixed: digest and sample of every large array, by path.
         insides: names of what every module holds, by path.
         named: names of the attributes of every object, by path.
+        overlaps: how arrays that share elements lie to each other, by their paths.
     """
 
     parts: Mapping[str, type] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Survey:
     fixed: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
     insides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     named: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    overlaps: Mapping[overlaps.Pair, Any] = field(default_factory=dict)
 
 
 def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, owner: object) -> Survey:
@@ -74,13 +76,14 @@ def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, 
     encoder = Encoder(find_writer)
     _, inputs = write(encoder, attributes, excluded, path, owner)
     encoder.gone(path, attributes)
+    shared = overlaps.find(encoder.met())
     fixed = {}
     for name, array in encoder.arrays.items():
         if array.fixable and array.size >= LARGE_BYTES:
             found, few = digests.live_digest(array), digests.sample(array)
             if found is not None and few is not None:
                 fixed[name] = (found, few)
-    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed, encoder.insides, encoder.named)
+    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed, encoder.insides, encoder.named, shared)
 
 
 def write(
@@ -146,9 +149,20 @@ def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any]
                     f"self.{place.partition('.')[2]} is a {type(lost).__name__} beside a {type(reason.value).__qualname__}, which cannot "
                     "be kept, so that neither would be. Bind it to an attribute of its own too, or name the attribute in `inputs`."
                 )
+    _check_overlaps(found, before)
     for name in inputs:
         if name not in excluded:
             _check_input(name, attributes[name], before)
+
+
+def _check_overlaps(found: Encoder, before: Survey) -> None:
+    for (one, other), relation in overlaps.find(found.met()).items():
+        if relation is None or before.overlaps.get((one, other)) != relation:
+            raise CaptureError(
+                f"self.{other.partition('.')[2]} shares elements with self.{one.partition('.')[2]}, in a way that setup() did not make or "
+                "that cannot be filled again, so in a resumed run the two would be apart. Keep a copy (.clone(), .copy()), make the view "
+                "where it is used, or have setup() make it and name it in `inputs`."
+            )
 
 
 def refuse_iterators(inputs: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
+from kladml.checkpoint.overlaps import Span
 from kladml.checkpoint.staging import Array
 from kladml.errors import CaptureError, CheckpointMismatch
 
@@ -63,6 +64,37 @@ def _key(value: Any) -> Any:
     if not isinstance(value, np.ndarray) or value.size == 0:
         return id(value)
     return ("numpy", value.__array_interface__["data"][0], value.shape, value.strides, value.dtype.str)
+
+
+def bounds_of(value: Any) -> tuple[int, int] | None:
+    """Lowest address of an array's elements and the one after the highest; None for anything else, and for arrays without elements."""
+    import numpy as np
+
+    if not isinstance(value, np.ndarray) or value.size == 0:
+        return None
+    first = value.__array_interface__["data"][0]
+    steps = [(size - 1) * step for size, step in zip(value.shape, value.strides, strict=True)]
+    return first + sum(step for step in steps if step < 0), first + sum(step for step in steps if step > 0) + value.itemsize
+
+
+def span_of(value: Any) -> Span:
+    """Where the elements of an array lie."""
+    begin, end = bounds_of(value) or (0, 0)
+    first = value.__array_interface__["data"][0]
+    return Span(first, begin, end, value.shape, value.strides, value.itemsize, value.flags.writeable)
+
+
+def share(one: Span, other: Span) -> bool:
+    """Whether two arrays have a byte in common."""
+    import numpy as np
+
+    base = min(one.begin, other.begin)
+    mask = np.zeros(max(one.end, other.end) - base, dtype=bool)
+    parts = [
+        np.lib.stride_tricks.as_strided(mask[span.first - base :], (*span.shape, span.size), (*span.strides, 1)) for span in (one, other)
+    ]
+    parts[0][...] = True
+    return bool(parts[1].any())
 
 
 def copy_into(buffer: Any, entries: list[tuple[int, Array]], views: Any) -> Any:

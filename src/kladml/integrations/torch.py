@@ -10,6 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from kladml.checkpoint.overlaps import Span
 from kladml.checkpoint.staging import Array
 from kladml.errors import CheckpointMismatch, ExperimentError
 
@@ -127,6 +128,28 @@ def writer_of(kind: type) -> Any:
 
 def _write_tensor(encoder: Encoder, value: Any, path: str) -> Any:
     return _encode_tensor(value, path, encoder) if _lies_in_memory(value) else encoder.refuse(value, path)
+
+
+def bounds_of(value: Any) -> tuple[int, int] | None:
+    """Lowest address of a tensor's elements and the one after the highest; None for anything else, and for devices without addresses."""
+    import torch
+
+    if not isinstance(value, torch.Tensor) or torch.nn.parameter.is_lazy(value) or not _lies_in_memory(value) or value.numel() == 0:
+        return None
+    if not (value.is_cpu or value.is_cuda):
+        return None
+    first: int = value.data_ptr()
+    if value.is_contiguous():
+        return first, first + value.nbytes
+    steps = [(size - 1) * step for size, step in zip(value.shape, value.stride(), strict=True)]
+    return first, first + (sum(steps) + 1) * value.itemsize
+
+
+def span_of(value: Any) -> Span:
+    """Where the elements of a tensor lie."""
+    first, end = bounds_of(value) or (0, 0)
+    strides = tuple(step * value.itemsize for step in value.stride())
+    return Span(first, first, end, tuple(value.shape), strides, value.itemsize, _is_writable(value))
 
 
 def copy_into(buffer: Any, entries: list[tuple[int, Array]], views: Any) -> Any:
