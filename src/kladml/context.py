@@ -105,7 +105,7 @@ class RunContext:
             self.begun = None if found.start is None else found.start.decode()
             for path in (*found.state.disordered, *([] if found.start is None else found.start.disordered)):
                 name = path.replace("experiment.", "self.", 1)
-                self.mark_inexact(f"resumed: the items of the set {name} are walked in another order than before; sort them where that matters")
+                self.mark_inexact(f"resumed: the items of the set {name} are walked in another order; sort them where that matters")
 
     def _open_journal(self, directory: RunDirectory, found: Found | None) -> Journal:
         aside = self.path / f"journal.rolled-back-{self.attempt}"

@@ -277,7 +277,7 @@ class Encoder:
 
     def met(self) -> list[tuple[str, Any]]:
         """The objects in the state, each with the path of its first place."""
-        return list(zip(self._seen.values(), self._alive, strict=True))
+        return list(zip(self.seen.values(), self.alive, strict=True))
 
     def has_met(self, value: Any) -> bool:
         """Whether an object is in the state."""

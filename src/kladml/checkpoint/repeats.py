@@ -24,6 +24,7 @@ class _Written:
         owners: which of the tensors each of these is of.
         seen: what tells the tensors from others, and their paths.
         first: the same from path to tensor.
+        places: which of the tensors these are.
         others: of those that had been met before, as `seen`.
     """
 
@@ -33,6 +34,7 @@ class _Written:
     owners: list[int]
     seen: dict[Any, str]
     first: dict[str, Any]
+    places: list[int]
     others: dict[Any, str]
 
 
@@ -59,7 +61,7 @@ class Repeats:
             encoder.arrays |= known.arrays
             encoder.seen |= known.seen
             encoder.first |= known.first
-            encoder.alive.append(values)
+            encoder.alive += [values[place] for place in known.places]
             return known.nodes
         mark = encoder.mark()
         nodes = [encoder.encode(value, path) for value, path in zip(values, paths(), strict=True)]
@@ -83,9 +85,19 @@ def _written_since(mark: tuple[int, ...], encoder: Encoder, look: Any, values: l
     """What was written since a mark; None when it is more than arrays in places of their own."""
     new = [dict(islice(part.items(), at, None)) for part, at in zip(encoder.collected(), mark, strict=True) if isinstance(part, dict)]
     arrays, files, parts, insides, unchanged, left_out, seen, first = new
-    places = {id(value): at for at, value in enumerate(values)}
-    same = [node["path"] for node in nodes if node["$"] == "same"]
-    if files or parts or insides or unchanged or left_out or len(seen) != len(first) or not encoder.fixed.keys().isdisjoint(arrays):
+    numbers = {id(value): at for at, value in enumerate(values)}
+    same = {at: node["path"] for at, node in enumerate(nodes) if node["$"] == "same"}
+    places = [at for at in range(len(nodes)) if at not in same]
+    if (
+        files
+        or parts
+        or insides
+        or unchanged
+        or left_out
+        or not len(seen) == len(first) == len(places)
+        or not encoder.fixed.keys().isdisjoint(arrays)
+    ):
         return None
-    others = {encoder.first[path]: path for path in same if path not in first}
-    return _Written(look, nodes, arrays, [places[id(array.source)] for array in arrays.values()], seen, first, others)
+    others = {encoder.first[path]: path for path in same.values() if path not in first}
+    owners = [numbers[id(array.source)] for array in arrays.values()]
+    return _Written(look, nodes, arrays, owners, seen, first, places, others)

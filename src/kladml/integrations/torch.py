@@ -258,7 +258,7 @@ def _made_of(data: Any, shape: Any, dtype: Any) -> Any:
         return torch.empty(shape, dtype=dtype)
     storage = torch.UntypedStorage(len(data))
     ctypes.memmove(storage.data_ptr(), torch.frombuffer(data, dtype=torch.uint8).data_ptr(), len(data))
-    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)
+    return torch.empty(0, dtype=dtype).set_(storage).reshape(shape)
 
 
 def restore(live: Any, saved: Any) -> Any:
