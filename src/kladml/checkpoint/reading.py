@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from kladml.checkpoint.digests import Digests
-from kladml.checkpoint.nodes import Loaded
+from kladml.checkpoint.nodes import LARGE_BYTES, Loaded
 from kladml.checkpoint.staging import reserve
 from kladml.errors import CheckpointCorrupt
 
@@ -23,6 +23,7 @@ _SIZES = {
 }
 """Bytes of an element of each type that we write."""
 
+_CHUNK_BYTES = 1 << 20
 _MOST_HEADER_BYTES = 100_000_000
 """What the format allows."""
 
@@ -52,18 +53,16 @@ def read_arrays(descriptor: int, expected: Mapping[str, Any]) -> tuple[dict[str,
         raise CheckpointCorrupt(f"a header of {length} bytes, in a file of {size}")
     begin = 8 + length
     entries = parse_header(_read(descriptor, 8, length), size - begin)
-    buffer = memoryview(reserve(size))
-    buffer[:begin] = _read(descriptor, 0, begin)
-    views = {name: buffer[begin + one.start : begin + one.end] for name, one in entries.items()}
+    found = _digest(descriptor, expected.get("header_size", size))
+    if found != expected["sha256"]:
+        raise CheckpointCorrupt(f"the digest is {found[:12]}…, the manifest says {expected['sha256'][:12]}…")
+    views = {name: _place(one.end - one.start) for name, one in entries.items()}
 
     def fetch(name: str) -> None:
         _read_into(descriptor, views[name], begin + entries[name].start)
 
     kinds = {name: (f"{one.dtype}{list(one.shape)}", views[name]) for name, one in entries.items()}
     digests = Digests(kinds, fetch).result()
-    found = sha256(buffer[: expected.get("header_size")]).hexdigest()
-    if found != expected["sha256"]:
-        raise CheckpointCorrupt(f"the digest is {found[:12]}…, the manifest says {expected['sha256'][:12]}…")
     return {name: Loaded(one.dtype, one.shape, views[name]) for name, one in entries.items()}, digests
 
 
@@ -105,6 +104,19 @@ def _entry(found: Any) -> _Entry:
     if found["dtype"] not in _SIZES or not all(type(number) is int and number >= 0 for number in whole):
         raise ValueError(f"no array is {found!r:.200}")
     return _Entry(found["dtype"], tuple(found["shape"]), start, end)
+
+
+def _place(size: int) -> memoryview:
+    """Memory for an array. A large one has its own, so that it can serve without being copied and keeps nothing else alive."""
+    return memoryview(reserve(size) if size >= LARGE_BYTES else bytearray(size))[:size]
+
+
+def _digest(descriptor: int, size: int) -> str:
+    """SHA-256 of the beginning of a file."""
+    found = sha256()
+    for offset in range(0, size, _CHUNK_BYTES):
+        found.update(_read(descriptor, offset, min(_CHUNK_BYTES, size - offset)))
+    return found.hexdigest()
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:

@@ -124,7 +124,7 @@ def reserve(size: int) -> mmap.mmap:
     Args:
         size: bytes.
     """
-    buffer = mmap.mmap(-1, max(size, mmap.PAGESIZE))
+    buffer = mmap.mmap(-1, max(size, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a forked process has its own
     if sys.platform == "linux" and size >= 1 << 21:  # fewer page faults in the first copy
         buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer

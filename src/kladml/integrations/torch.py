@@ -10,6 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from kladml.checkpoint.nodes import LARGE_BYTES
 from kladml.checkpoint.overlaps import Span
 from kladml.checkpoint.staging import Array
 from kladml.errors import CheckpointMismatch, ExperimentError
@@ -17,6 +18,10 @@ from kladml.errors import CheckpointMismatch, ExperimentError
 if TYPE_CHECKING:
     from kladml.checkpoint.decoder import Decoder
     from kladml.checkpoint.encoder import Encoder
+
+
+_ALIGNED = 64
+"""Bytes to a multiple of which torch aligns what it allocates."""
 
 
 def claims(value: Any) -> bool:
@@ -256,8 +261,11 @@ def _made_of(data: Any, shape: Any, dtype: Any) -> Any:
         raise ValueError(f"no tensor of shape {shape} has {len(data)} bytes of {dtype}")
     if not data:
         return torch.empty(shape, dtype=dtype)
+    source = torch.frombuffer(data, dtype=torch.uint8)
+    if len(data) >= LARGE_BYTES and source.data_ptr() % _ALIGNED == 0:  # it has memory of its own
+        return source.view(dtype).reshape(shape)
     storage = torch.UntypedStorage(len(data))
-    ctypes.memmove(storage.data_ptr(), torch.frombuffer(data, dtype=torch.uint8).data_ptr(), len(data))
+    ctypes.memmove(storage.data_ptr(), source.data_ptr(), len(data))
     return torch.empty(0, dtype=dtype).set_(storage).reshape(shape)
 
 
