@@ -40,8 +40,13 @@ class _Written:
 
 @dataclass(slots=True)
 class Repeats:
-    """What was written at the last commit of a run, by place."""
+    """What was written at the last commit of a run, by place.
 
+    Attributes:
+        apart: its arrays, when no two of them share elements that a resume would part.
+    """
+
+    apart: list[Array] = field(default_factory=list)
     _written: dict[str, _Written] = field(default_factory=dict)
 
     def write(self, encoder: Encoder, place: str, look: Any, values: list[Any], paths: Callable[[], list[str]]) -> list[Any]:
