@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
 from kladml import exports, outputs, session
-from kladml.checkpoint import capture, codec
+from kladml.checkpoint import capture, codec, surveys
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.restore import Restorer
 from kladml.checkpoint.writers import find_writer
@@ -86,7 +86,7 @@ class Experiment:
         self.hyperparams: Any = config.hyperparams
         self.context: RunContext | None = None
         self._device: Any = None
-        self._survey = capture.Survey()
+        self._survey = surveys.Survey()
         self._saves: Saves | None = None
         self._stepping: Stepping | None = None
         if self.Hyperparams is not None:
@@ -243,7 +243,7 @@ class Experiment:
         encoder.built = self._survey.named
         nodes, inputs = capture.write(encoder, attributes, self.inputs, "experiment", self)
         if self.context is not None:
-            capture.check(encoder, inputs, attributes, self._survey, self.inputs)
+            surveys.check(encoder, inputs, attributes, self._survey, self.inputs)
         return nodes
 
     def save_state(self) -> None:
@@ -414,9 +414,9 @@ class Experiment:
             Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt.
         """
         attributes = self.attributes()
-        self._survey = capture.survey(attributes, self.inputs, "experiment", self)
+        self._survey = surveys.survey(attributes, self.inputs, "experiment", self)
         if self.context is not None:
-            capture.refuse_iterators({name: attributes[name] for name in self._survey.inputs if name not in self.inputs})
+            surveys.refuse_iterators({name: attributes[name] for name in self._survey.inputs if name not in self.inputs})
         return list(self._survey.inputs)
 
     def __setattr__(self, name: str, value: Any) -> None:

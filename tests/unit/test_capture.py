@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from kladml.checkpoint import capture
+from kladml.checkpoint import capture, surveys
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import ChangedArray, CheckpointStore
@@ -104,10 +104,10 @@ def test_state_is_told_from_inputs() -> None:
 def check(before: Mapping[str, Any], now: Mapping[str, Any], excluded: tuple[str, ...] = ()) -> None:
     """A commit of what is there now, after `setup` bound what was there before."""
     owner = Owner()
-    survey = capture.survey(before, excluded, "experiment", owner)
+    survey = surveys.survey(before, excluded, "experiment", owner)
     encoder = Encoder(capture.find_writer, survey.fixed)
     _, inputs = capture.write(encoder, now, excluded, "experiment", owner)
-    capture.check(encoder, inputs, now, survey, excluded)
+    surveys.check(encoder, inputs, now, survey, excluded)
 
 
 class Table:
@@ -173,7 +173,7 @@ def large(kind: str) -> Any:
     return np.arange(200_000, dtype="f8") if kind == "numpy" else torch.arange(200_000, dtype=torch.float64)
 
 
-def snapshot(attributes: dict[str, Any], survey: capture.Survey) -> Any:
+def snapshot(attributes: dict[str, Any], survey: surveys.Survey) -> Any:
     """What a commit would write."""
     encoder = Encoder(capture.find_writer, survey.fixed)
     nodes, _ = capture.write(encoder, attributes, (), "experiment", survey)
@@ -184,12 +184,12 @@ def snapshot(attributes: dict[str, Any], survey: capture.Survey) -> Any:
 def test_a_large_array_that_did_not_change_is_kept_as_a_digest(tmp_path: Path, kind: str) -> None:
     store = CheckpointStore(tmp_path / "checkpoints")
     attributes = {"data": large(kind), "weight": large(kind), "table": defaultdict(list, a=[large(kind)])}
-    survey = capture.survey(attributes, (), "experiment", None)
+    survey = surveys.survey(attributes, (), "experiment", None)
     attributes["weight"][0] = 5
     commit = store.write(snapshot(attributes, survey), {}, 1)
     assert commit.rebuilt == ("experiment.data", "experiment.table.a.0")
     assert set(commit.leaves) == {"experiment.data", "experiment.table.a.0", "experiment.weight"}
-    whole = store.write(snapshot(attributes, capture.Survey()), {}, 2)
+    whole = store.write(snapshot(attributes, surveys.Survey()), {}, 2)
     assert (whole.leaves, whole.rebuilt) == (commit.leaves, ())
     attributes["data"][777] = -1.0
     with pytest.raises(ChangedArray, match=r"experiment\.data changed since setup") as caught:
@@ -202,6 +202,6 @@ def test_a_state_holds_no_array_that_setup_would_make_otherwise(tmp_path: Path) 
     store = CheckpointStore(tmp_path / "checkpoints")
     model = torch.nn.Linear(1000, 200)
     attributes = {"model": model, "optimizer": torch.optim.Adam(model.parameters()), "buffer": torch.nn.BatchNorm1d(200_000)}
-    survey = capture.survey(attributes, (), "experiment", None)
+    survey = surveys.survey(attributes, (), "experiment", None)
     commit = store.write(snapshot(attributes, survey), {}, 1)
     assert not [path for path in commit.rebuilt if "weight" in path], "an initial weight that is trained is drawn at random"

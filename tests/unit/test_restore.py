@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kladml.checkpoint import capture
+from kladml.checkpoint import capture, surveys
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.restore import Restorer
 from kladml.checkpoint.staging import Staging
@@ -91,7 +91,7 @@ def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "checkpoints")
 
 
-def save(store: CheckpointStore, owner: Any, survey: capture.Survey | None = None) -> Commit:
+def save(store: CheckpointStore, owner: Any, survey: surveys.Survey | None = None) -> Commit:
     """Commit the attributes of an object."""
     encoder = Encoder(capture.find_writer, survey.fixed if survey else {})
     nodes, _ = capture.write(encoder, vars(owner), (), "experiment", owner)
@@ -293,7 +293,7 @@ def test_an_object_that_does_not_take_its_state_is_named(store: CheckpointStore)
 def test_other_data_at_a_resume_are_refused(store: CheckpointStore, change: str) -> None:
     data = np.arange(200_000, dtype="f8")
     owner = Owner(data=data, number=1)
-    commit = save(store, owner, capture.survey(vars(owner), (), "experiment", owner))
+    commit = save(store, owner, surveys.survey(vars(owner), (), "experiment", owner))
     assert commit.rebuilt == ("experiment.data",)
     assert resume(store, Owner(data=data.copy(), number=0)).number == 1
     other = data.copy()

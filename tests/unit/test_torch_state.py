@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from kladml.checkpoint import capture
+from kladml.checkpoint import capture, surveys
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.restore import Restorer
 from kladml.checkpoint.staging import Staging
@@ -66,7 +66,7 @@ def save(store: CheckpointStore, run: Any, built: Any = None) -> dict[str, str]:
     encoder = Encoder(capture.find_writer)
     nodes, inputs = capture.write(encoder, vars(run), (), "experiment", run)
     if built is not None:
-        capture.check(encoder, inputs, vars(run), capture.survey(vars(built), (), "experiment", built), ())
+        surveys.check(encoder, inputs, vars(run), surveys.survey(vars(built), (), "experiment", built), ())
     snapshot = encoder.snapshot({"experiment": nodes}, Staging())
     return dict(store.write(snapshot, {}, store.next_number()).leaves)
 

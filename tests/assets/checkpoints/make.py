@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from sklearn.naive_bayes import GaussianNB
 
-from kladml.checkpoint import capture, rng
+from kladml.checkpoint import capture, rng, surveys
 from kladml.checkpoint.encoder import Encoder
 from kladml.checkpoint.staging import Staging
 from kladml.checkpoint.store import CheckpointStore
@@ -182,7 +182,7 @@ def make(folder: Path) -> None:
     CheckpointStore(folder / "estimator").commit({"model": GaussianNB().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])})
     rng.seed(3)
     run = setup()
-    survey = capture.survey(vars(run), (), "experiment", run)
+    survey = surveys.survey(vars(run), (), "experiment", run)
     train(run)
     encoder = Encoder(capture.find_writer, survey.fixed)
     nodes, _ = capture.write(encoder, vars(run), (), "experiment", run)
