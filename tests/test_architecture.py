@@ -19,10 +19,8 @@ LAYERS = (
     ("mechanisms", "artifacts carried checkpoint config durable forks heartbeat journal libraries logs monitor processes project"),
     ("mechanisms", "imports registry rundir settings surroundings tail tracebacks rewind walks"),
     ("leaves", "backends integrations testing"),
-    (
-        "domain",
-        "attempt catalog cleanup commits context experiment exports ledger loading model outputs plan replay saves session stepping",
-    ),
+    ("domain", "attempt catalog cleanup commits context experiment exports ledger loading model outputs plan"),
+    ("domain", "replay returned saves session stepping"),
     ("order", "delivery events runner suite supervisor"),
     ("doors", "cli __main__"),
 )

@@ -11,6 +11,9 @@ from kladml.errors import CaptureError
 
 STRUCTURE = "state.json"
 ARRAYS = "arrays.safetensors"
+WAYS = "Undo the change to the code or config, or start the experiment anew (kladml run --restart NAME)."
+"""What to do when a checkpoint does not fit the experiment."""
+
 LARGE_BYTES = 1 << 20
 """Arrays from this size on are not written while they are what `setup` made them; their digest is."""
 

@@ -14,12 +14,11 @@ from kladml import libraries
 from kladml.checkpoint import digests, sets, values
 from kladml.checkpoint.capture import ATTRIBUTES, STATEFUL, Stateful, is_own
 from kladml.checkpoint.encoder import Encoder
-from kladml.checkpoint.nodes import GONE, Part, Uncapturable, Unchanged
+from kladml.checkpoint.nodes import GONE, WAYS, Part, Uncapturable, Unchanged
 from kladml.checkpoint.writers import find_writer
 from kladml.errors import CheckpointMismatch
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_WAYS = "Undo the change to the code or config, or start the experiment anew (kladml run --restart NAME)."
 
 
 class Restorer:
@@ -147,7 +146,7 @@ class Restorer:
         found = "nothing" if live is None else f"a {type(live).__qualname__}"
         raise CheckpointMismatch(
             f"the checkpoint holds the state of an object for {path}, but setup() built {found} there, none of that kind. Build it in "
-            f"setup(), which runs in every attempt. {_WAYS}"
+            f"setup(), which runs in every attempt. {WAYS}"
         )
 
     def attributes(self, attributes: dict[str, Any], saved: Mapping[str, Any], path: str) -> None:
@@ -165,7 +164,7 @@ class Restorer:
             for name, item in saved.items():
                 attributes[name] = self.restore(attributes.get(name), item, f"{path}.{name}")
         except RecursionError:
-            raise CheckpointMismatch(f"what the checkpoint holds for {path} is nested too deeply. {_WAYS}") from None
+            raise CheckpointMismatch(f"what the checkpoint holds for {path} is nested too deeply. {WAYS}") from None
 
     def load(self, live: Stateful, saved: Part, state: Any, path: str) -> Any:
         """Fill an object by its own `load_state_dict`.
@@ -182,7 +181,7 @@ class Restorer:
         try:
             live.load_state_dict(state)
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise CheckpointMismatch(f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. {_WAYS}") from error
+            raise CheckpointMismatch(f"the checkpoint does not fit {path} ({type(live).__name__}): {error}. {WAYS}") from error
         return self.bind(saved, live)
 
     def _other(self, live: Any, saved: Any, path: str) -> Any:

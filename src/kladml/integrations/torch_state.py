@@ -5,24 +5,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kladml.checkpoint import capture, values
-from kladml.checkpoint.nodes import GONE, Part, Unchanged
-from kladml.checkpoint.restore import check_unchanged, remove_gone
+from kladml.checkpoint.nodes import GONE, WAYS, Part
+from kladml.checkpoint.restore import remove_gone
 from kladml.errors import CheckpointMismatch
 from kladml.integrations.torch import look_of
+from kladml.integrations.torch_optimizers import can_be_made, has_used, restore_optimizer, watch_steps, write_optimizer
+from kladml.integrations.torch_shapes import check_shapes, copy_tensor, filled
 
 if TYPE_CHECKING:
     from kladml.checkpoint.encoder import Encoder
     from kladml.checkpoint.restore import Restorer
 
+__all__ = (
+    "attach_gradients",
+    "can_be_made",
+    "may_become",
+    "parts_of",
+    "rank",
+    "restore",
+    "watch_steps",
+    "write_gradients",
+    "writer_of",
+)
+
 _FEW = 1000
 """Longer containers of a data set are its samples, which `setup` makes again."""
 
 _DATA_ATTRIBUTES = ("generator", "sampler", "batch_sampler", "dataset", "datasets", "weights", "indices", "num_samples", "tensors")
-_WAYS = "Undo the change to the code or config, or start the experiment anew (kladml run --restart NAME)."
 
 
 def writer_of(kind: type) -> Callable[[Encoder, Any, str], Any] | None:
@@ -33,7 +45,7 @@ def writer_of(kind: type) -> Callable[[Encoder, Any, str], Any] | None:
     if issubclass(kind, torch.nn.Module):
         return _write_module
     if issubclass(kind, torch.optim.Optimizer):
-        return _write_optimizer
+        return write_optimizer
     if issubclass(kind, capture.Stateful):
         return None
     return _write_data if issubclass(kind, data.DataLoader | data.Dataset | data.Sampler) else None
@@ -53,13 +65,6 @@ def _parts_of_module(module: Any) -> list[tuple[Any, Any]]:
     """Inner modules and what torch does not know of: parameters, buffers and hooks are no generators."""
     internal = _internal()
     return [(name, item) for name, item in vars(module).items() if name == "_modules" or name not in internal]
-
-
-def can_be_made(kind: type) -> bool:
-    """Whether an object of this type can be made again without `setup`: torch's own optimizers."""
-    import torch
-
-    return issubclass(kind, torch.optim.Optimizer) and vars(torch.optim).get(kind.__name__) is kind
 
 
 def may_become(kind: type, other: type) -> bool:
@@ -92,7 +97,7 @@ def restore(restorer: Restorer, live: Any, saved: Part, path: str) -> Any:
     if saved.kind == "module" and isinstance(live, torch.nn.Module):
         return _restore_module(restorer, live, saved, path)
     if saved.kind == "optimizer":
-        return _restore_optimizer(restorer, live, saved, path)
+        return restore_optimizer(restorer, live, saved, path)
     if saved.kind == "data" and isinstance(live, data.DataLoader | data.Dataset | data.Sampler):
         restorer.bind(saved, live)
         _restore_attributes(restorer, live, saved.content, path)
@@ -153,14 +158,6 @@ def _own_names(module: str, names: tuple[str, ...]) -> list[str]:
 
 
 @cache
-def _of_optimizers() -> frozenset[str]:
-    """Attributes that every optimizer has; its state holds what matters of them."""
-    import torch
-
-    return frozenset(vars(torch.optim.SGD([torch.zeros(1)])))
-
-
-@cache
 def _internal() -> frozenset[str]:
     import torch
 
@@ -172,7 +169,7 @@ def _write_gradients(encoder: Encoder, parameters: list[tuple[str, Any]], path: 
     nodes: dict[str, Any] = {}
     for name, parameter in parameters:
         if parameter.grad is not None:
-            used = _steps.has_used(parameter.grad)
+            used = has_used(parameter.grad)
             nodes[name] = None if used else encoder.encode(parameter.grad, f"{path}.gradients.{name}")
     return nodes
 
@@ -189,7 +186,7 @@ def write_gradients(encoder: Encoder) -> list[Any]:
     of_modules = {f"{path}.{name}" for path, names in encoder.insides.items() for name in names}
     for path, value in encoder.met():
         if isinstance(value, torch.Tensor) and value.requires_grad and value.is_leaf and path not in of_modules and value.grad is not None:
-            used = _steps.has_used(value.grad)
+            used = has_used(value.grad)
             pairs.append([{"$": "same", "path": path}, None if used else encoder.encode(value.grad, f"gradients.{path}")])
     return pairs
 
@@ -207,7 +204,7 @@ def attach_gradients(pairs: list[Any]) -> None:
         for saved, gradient in pairs:
             _restore_gradient(saved, was_there=True, gradient=gradient)
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointMismatch(f"the checkpoint holds gradients that do not fit their tensors: {error}. {_WAYS}") from error
+        raise CheckpointMismatch(f"the checkpoint holds gradients that do not fit their tensors: {error}. {WAYS}") from error
 
 
 def _modes(modules: list[tuple[str, Any]], parameters: list[tuple[str, Any]]) -> dict[str, list[str]]:
@@ -222,8 +219,8 @@ def _restore_module(restorer: Restorer, live: Any, saved: Part, path: str) -> An
 
     content = saved.content
     here = live.state_dict(keep_vars=True)
-    state = {name: _filled(here.get(name), value, f"{path}.{name}") for name, value in content["state"].items()}
-    _check_shapes(here, state, path)
+    state = {name: filled(here.get(name), value, f"{path}.{name}") for name, value in content["state"].items()}
+    check_shapes(here, state, path)
     for name, parameter in live.named_parameters():
         if parameter.requires_grad == (name in content["modes"]["frozen"]):
             parameter.requires_grad_(not parameter.requires_grad)
@@ -234,7 +231,7 @@ def _restore_module(restorer: Restorer, live: Any, saved: Part, path: str) -> An
         tensor = here.get(name, buffers.get(name))
         if isinstance(value, torch.Tensor) and isinstance(tensor, torch.Tensor):
             if name in content["buffers"]:
-                _copy(tensor, value, f"{path}.{name}")
+                copy_tensor(tensor, value, f"{path}.{name}")
             restorer.bind(value, tensor)
     modules = dict(live.named_modules())
     for name, inner in modules.items():
@@ -264,154 +261,6 @@ def _restore_gradient(parameter: Any, was_there: bool, gradient: Any) -> None:
         parameter.grad = torch.zeros_like(parameter)
     else:
         parameter.grad = torch.empty_like(parameter, requires_grad=False).copy_(gradient)
-
-
-def _filled(live: Any, value: Any, path: str) -> Any:
-    """A tensor of the state; one that was not written is the one that `setup` made."""
-    if not isinstance(value, Unchanged):
-        return value
-    check_unchanged(live, value, path)
-    return live.detach().clone()
-
-
-def _copy(live: Any, value: Any, path: str) -> None:
-    """Put a saved tensor into a living one, also where `load_state_dict` does not look."""
-    import torch
-
-    if live.shape != value.shape:
-        raise CheckpointMismatch(f"{path}: the checkpoint holds {_kind(value)}, setup() built {_kind(live)}. {_WAYS}")
-    with torch.no_grad():
-        live.copy_(value)
-
-
-def _check_shapes(here: Mapping[str, Any], state: Mapping[str, Any], path: str) -> None:
-    import torch
-
-    absent = [name for name in here if name not in state]
-    extra = [name for name in state if name not in here]
-    if absent or extra:
-        found = [f"it holds {name}, which setup() did not build" for name in extra[:3]]
-        found += [f"it does not hold {name}, which setup() built" for name in absent[:3]]
-        raise CheckpointMismatch(f"the checkpoint does not fit {path}: {'; '.join(found)}. {_WAYS}")
-    for name, value in state.items():
-        live = here[name]
-        if torch.nn.parameter.is_lazy(live) or not isinstance(value, torch.Tensor):
-            continue
-        if _kind(live) != _kind(value):
-            raise CheckpointMismatch(f"{path}.{name}: the checkpoint holds {_kind(value)}, setup() built {_kind(live)}. {_WAYS}")
-
-
-def _kind(value: Any) -> str:
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        return f"a {type(value).__name__}"
-    if torch.nn.parameter.is_lazy(value):
-        return "a parameter without a shape"
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-
-
-def _write_optimizer(encoder: Encoder, optimizer: Any, path: str) -> Any:
-    known = encoder.alias(id(optimizer), optimizer, path)
-    if known is not None:
-        return known
-    parameters = [list(group["params"]) for group in optimizer.param_groups]
-    with encoder.whole():
-        content = {
-            "class": type(optimizer).__name__,
-            "parameters": [_write_group(encoder, group, f"{path}.parameters.{at}") for at, group in enumerate(parameters)],
-            "state": _write_moments(encoder, optimizer.state_dict(), path),
-        }
-        if not can_be_made(type(optimizer)):  # torch's own keep all in their state
-            more = {name: item for name, item in vars(optimizer).items() if name not in _of_optimizers() and not name.startswith("_")}
-            content["own"] = capture.write_attributes(encoder, more, f"{path}.own")
-    return encoder.part("optimizer", content, path, type(optimizer))
-
-
-def _write_group(encoder: Encoder, group: list[Any], path: str) -> list[Any]:
-    return encoder.repeats.write(encoder, path, look_of(group), group, lambda: [f"{path}.{number}" for number in range(len(group))])
-
-
-def _write_moments(encoder: Encoder, state: Any, path: str) -> Any:
-    """What `state_dict` of an optimizer gave. Most of it is tensors, by parameter and name; what they are written as is repeated."""
-    moments = _by_parameter(state, encoder)
-    values = [*chain.from_iterable(map(dict.values, moments.values()))]
-    look = look_of(values) if values else None
-    if look is None:
-        return encoder.encode(state, path)
-    keys = [*moments], [*map(tuple, moments.values())]
-    paths = [f"{path}.state.{number}" for number in moments]
-
-    def places() -> list[str]:
-        return [f"{at}.{name}" for at, names in zip(paths, keys[1], strict=True) for name in names]
-
-    nodes = iter(encoder.repeats.write(encoder, f"{path}.state", (keys, look), values, places))
-    encoder.alias(id(state), state, path)
-    encoder.alias(id(state["state"]), moments, f"{path}.state")
-    for at, items in zip(paths, moments.values(), strict=True):
-        encoder.alias(id(items), items, at)
-    encoder.plain.extend((f"{path}.state.keys.{index}", number) for index, number in enumerate(moments))
-    pairs = [[number, dict(zip(names, nodes, strict=False))] for number, names in zip(*keys, strict=True)]
-    return {"state": {"$": "dict", "items": pairs}, "param_groups": encoder.encode(state["param_groups"], f"{path}.param_groups")}
-
-
-def _by_parameter(state: Any, encoder: Encoder) -> dict[int, dict[str, Any]]:
-    """What an optimizer keeps of each parameter, when it is kept by number and name and nothing else refers to it; else nothing."""
-    moments = state["state"] if type(state) is dict and [*state] == ["state", "param_groups"] else None
-    if type(moments) is not dict or {*map(type, moments)} != {int} or {*map(type, moments.values())} != {dict}:
-        return {}
-    names = set().union(*moments.values())
-    plain = {*map(type, names)} == {str} and names.isdisjoint(("", "$"))
-    return moments if plain and encoder.seen.keys().isdisjoint(map(id, moments.values())) else {}
-
-
-def _restore_optimizer(restorer: Restorer, live: Any, saved: Part, path: str) -> Any:
-    import torch
-
-    content = saved.content
-    groups = [restorer.restore(None, list(group), f"{path}.parameters") for group in _with_live(live, content["parameters"], restorer)]
-    if type(live).__name__ != content["class"] or not isinstance(live, torch.optim.Optimizer):
-        kind = vars(torch.optim).get(content["class"])
-        if not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
-            return None
-        made: Any = kind
-        live = made([{"params": group} for group in groups])
-    live.param_groups[:] = [
-        {**(live.param_groups[at] if at < len(live.param_groups) else live.defaults), "params": group} for at, group in enumerate(groups)
-    ]
-    restorer.load(live, saved, content["state"], path)
-    restorer.attributes(vars(live), content.get("own", {}), f"{path}.own")
-    _keep_types(live, content["state"], [one for group in groups for one in group])
-    return live
-
-
-def _with_live(live: Any, saved: list[list[Any]], restorer: Restorer) -> list[list[Any]]:
-    """Groups of saved parameters; where the living optimizer has parameters that stand nowhere else, these are filled."""
-    import torch
-
-    groups = live.param_groups if isinstance(live, torch.optim.Optimizer) else []
-    if [len(group["params"]) for group in groups] == [len(group) for group in saved]:
-        for group, items in zip(groups, saved, strict=True):
-            for one, item in zip(group["params"], items, strict=True):
-                if not restorer.knows(item):
-                    _copy(one, item, "a parameter")
-                    one.grad = None if item.grad is None else item.grad.to(one.device)
-                    restorer.bind(item, one)
-    return saved
-
-
-def _keep_types(live: Any, state: Mapping[str, Any], parameters: list[Any]) -> None:
-    """Torch casts a state to its parameter's type when it loads one; what was kept in another type stays so."""
-    import torch
-
-    for index, items in state.get("state", {}).items():
-        if not isinstance(items, dict) or not isinstance(index, int) or index >= len(parameters):
-            continue
-        here = live.state.get(parameters[index], {})
-        for key, value in items.items():
-            found = here.get(key)
-            if isinstance(value, torch.Tensor) and isinstance(found, torch.Tensor) and found.dtype != value.dtype:
-                here[key] = value.to(found.device)
 
 
 def _write_data(encoder: Encoder, value: Any, path: str) -> Any:
@@ -452,45 +301,3 @@ def _bind(owner: Any, name: str, value: Any) -> None:
     """Bind an attribute unless it is there: a loader refuses that some are bound again."""
     if vars(owner).get(name) is not value:
         vars(owner)[name] = value
-
-
-class _Steps:
-    """Notes which gradients an optimizer's step has used, by a mark on the gradient itself: its version at that step.
-
-    A gradient that was added to since has another version; one that was made anew has no mark.
-    """
-
-    def __init__(self) -> None:
-        self.keep_all = True
-        self._watching = False
-
-    def watch(self, keep_all: bool) -> None:
-        from torch.optim.optimizer import register_optimizer_step_post_hook
-
-        self.keep_all = keep_all
-        if not self._watching:
-            register_optimizer_step_post_hook(_mark_used)
-            self._watching = True
-
-    def has_used(self, gradient: Any) -> bool:
-        return not self.keep_all and vars(gradient).get("kladml_used") == gradient._version  # noqa: SLF001 - it has no other name
-
-
-def _mark_used(optimizer: Any, *_: Any) -> None:
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            gradient = parameter.grad
-            if gradient is not None:
-                gradient.kladml_used = gradient._version  # noqa: SLF001 - it has no other name
-
-
-_steps = _Steps()
-
-
-def watch_steps(*, keep_all: bool) -> None:
-    """Begin to look at what optimizers do, in this process.
-
-    Args:
-        keep_all: gradients are kept whatever the optimizers do, since nobody sets them to zero.
-    """
-    _steps.watch(keep_all)
