@@ -32,7 +32,6 @@ THIRD_PARTY = {
     "msgspec": "config",
     "rich": "cli logs",
     "ruamel": "config settings backends",
-    "safetensors": "checkpoint",
     "numpy": "backends integrations testing",
     "torch": "backends integrations testing",
     "sklearn": "backends integrations testing",
