@@ -205,3 +205,32 @@ def test_a_state_holds_no_array_that_setup_would_make_otherwise(tmp_path: Path) 
     survey = surveys.survey(attributes, (), "experiment", None)
     commit = store.write(snapshot(attributes, survey), {}, 1)
     assert not [path for path in commit.rebuilt if "weight" in path], "an initial weight that is trained is drawn at random"
+
+
+class Inner:
+    def __init__(self) -> None:
+        self.act: Any = torch.relu
+
+
+@pytest.mark.parametrize("where", ["experiment", "object", "module"])
+def test_a_function_that_is_bound_to_another_name_after_setup_is_refused(where: str) -> None:
+    inner, model = Inner(), torch.nn.Linear(1, 1)
+    model.act = torch.relu  # type: ignore[assignment]
+    attributes = {"model": model, "inner": inner, "act": torch.relu, "kind": Inner, "log": print}
+    before = surveys.survey(attributes, (), "experiment", None)
+
+    def check() -> None:
+        encoder = Encoder(capture.find_writer)
+        _, inputs = capture.write(encoder, attributes, (), "experiment", None)
+        surveys.check(encoder, inputs, attributes, before, ())
+
+    check()
+    match where:
+        case "experiment":
+            attributes["act"] = torch.tanh
+        case "object":
+            inner.act = torch.tanh
+        case _:
+            model.act = torch.tanh  # type: ignore[assignment]
+    with pytest.raises(CaptureError, match=r"act is tanh, and was relu after setup\(\)"):
+        check()

@@ -20,6 +20,9 @@ from kladml.errors import CaptureError
 _HARMLESS = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, partial, logging.Logger, io.IOBase)
 """Inputs that hold nothing that training could change."""
 
+_NAMED = (type, FunctionType, BuiltinFunctionType, MethodType, partial)
+"""Those that are what they are: another one under the same name does something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -32,6 +35,7 @@ class Survey:
         insides: names of what every module holds, by path.
         named: names of the attributes of every object, by path.
         overlaps: how arrays that share elements lie to each other, by their paths.
+        bound: functions and classes that checkpoints leave out, by path.
     """
 
     parts: Mapping[str, type] = field(default_factory=dict)
@@ -40,6 +44,7 @@ class Survey:
     insides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     named: Mapping[str, frozenset[str]] = field(default_factory=dict)
     overlaps: Mapping[overlaps.Pair, Any] = field(default_factory=dict)
+    bound: Mapping[str, Any] = field(default_factory=dict)
 
 
 def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, owner: object) -> Survey:
@@ -61,7 +66,9 @@ def survey(attributes: Mapping[str, Any], excluded: Collection[str], path: str, 
             found, few = digests.live_digest(array), digests.sample(array)
             if found is not None and few is not None:
                 fixed[name] = (found, few)
-    return Survey(encoder.parts, {name: _seen_of(attributes[name]) for name in inputs}, fixed, encoder.insides, encoder.named, shared)
+    seen = {name: _seen_of(attributes[name]) for name in inputs}
+    bound = {place: value for place, (value, _) in encoder.left_out.items() if isinstance(value, _NAMED)}
+    return Survey(encoder.parts, seen, fixed, encoder.insides, encoder.named, shared, bound)
 
 
 def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any], before: Survey, excluded: Collection[str]) -> None:
@@ -97,10 +104,26 @@ def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any]
                     f"self.{place.partition('.')[2]} is a {type(lost).__name__} beside a {type(reason.value).__qualname__}, which cannot "
                     "be kept, so that neither would be. Bind it to an attribute of its own too, or name the attribute in `inputs`."
                 )
+    _check_bound(found, before)
     _check_overlaps(found, before)
     for name in inputs:
         if name not in excluded:
             _check_input(name, attributes[name], before)
+
+
+def _check_bound(found: Encoder, before: Survey) -> None:
+    for path, value in before.bound.items():
+        now = found.left_out.get(path, (value,))[0]
+        if now != value and isinstance(now, _NAMED):
+            raise CaptureError(
+                f"self.{path.partition('.')[2]} is {_name_of(now)}, and was {_name_of(value)} after setup(): a resumed run would go on "
+                "with the latter. Keep what decides between them in an attribute of plain values, or name the attribute in `inputs` if setup() "
+                "or train_epoch() sets it right before it is used."
+            )
+
+
+def _name_of(value: Any) -> str:
+    return getattr(value, "__name__", None) or repr(value)
 
 
 def _check_overlaps(found: Encoder, before: Survey) -> None:
