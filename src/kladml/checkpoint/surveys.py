@@ -117,8 +117,8 @@ def _check_bound(found: Encoder, before: Survey) -> None:
         if now != value and isinstance(now, _NAMED):
             raise CaptureError(
                 f"self.{path.partition('.')[2]} is {_name_of(now)}, and was {_name_of(value)} after setup(): a resumed run would go on "
-                "with the latter. Keep what decides between them in an attribute of plain values, or name the attribute in `inputs` if setup() "
-                "or train_epoch() sets it right before it is used."
+                "with the latter. Keep what decides between them in an attribute of plain values, or name the attribute in `inputs` if "
+                "setup() or train_epoch() sets it right before it is used."
             )
 
 
