@@ -21,8 +21,8 @@ LAYERS = (
     ("leaves", "backends integrations testing"),
     ("domain", "attempt catalog cleanup commits context experiment exports ledger loading model outputs plan"),
     ("domain", "replay returned saves session stepping"),
-    ("order", "delivery events runner suite supervisor"),
-    ("doors", "cli __main__"),
+    ("order", "crashtest delivery events runner suite supervisor"),
+    ("doors", "cli pytest_plugin __main__"),
 )
 ORDER = list(dict(LAYERS))
 LAYER = {part: ORDER.index(layer) for layer, parts in LAYERS for part in parts.split()}
@@ -36,13 +36,13 @@ THIRD_PARTY = {
     "torch": "backends integrations testing",
     "sklearn": "backends integrations testing",
     "skops": "backends integrations testing",
-    "pytest": "testing",
+    "pytest": "testing pytest_plugin",
 }
-EAGER = {("cli", "click"), ("testing", "pytest")}  # decorators; neither part is imported by any other
+EAGER = {("cli", "click"), ("testing", "pytest"), ("pytest_plugin", "pytest")}  # decorators; none of these parts is imported by any other
 WRITERS = {"durable", "journal", "logs", "heartbeat"}  # the last two write what may be lost
 OTHER_WRITES = {("supervisor", "directory.log.open")}  # what a child says before its own log stands
 PRINTERS = {"cli", "__main__"}
-EXITERS = PRINTERS | {"attempt", "processes"}  # they are entries of processes
+EXITERS = PRINTERS | {"attempt", "crashtest", "processes"}  # they are entries of processes
 WRITING_CALLS = {f"os.{name}" for name in ("rename", "renames", "replace", "fsync", "fdatasync", "link", "symlink", "truncate")}
 UNSAFE_MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "torch.load"}

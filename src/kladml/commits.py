@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,9 +22,9 @@ from kladml.journal import Position
 from kladml.records import Progress
 
 if TYPE_CHECKING:
-    from kladml.config import CheckpointPolicy
+    import logging
 
-_log = logging.getLogger(__name__)
+    from kladml.config import CheckpointPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,19 +98,20 @@ class Commits:
         changed: whether the last save failed because a large array changed without looking so; the next one writes it.
     """
 
-    def __init__(self, directory: Path, policy: CheckpointPolicy) -> None:
+    def __init__(self, directory: Path, policy: CheckpointPolicy, logger: logging.Logger) -> None:
         """Name the directory.
 
         Args:
             directory: where the commits lie.
             policy: when to commit and what to keep.
+            logger: where to say what became of commits.
         """
         self.best = self.best_epoch = 0
         self.written: set[str] = set()
         self.error: Exception | None = None
         self.changed = False
         self.completed: list[Commit] = []
-        self._policy = policy
+        self._policy, self._logger = policy, logger
         self._store = CheckpointStore(directory)
         self._last: Commit | None = None
         self._next = 1
@@ -120,7 +120,8 @@ class Commits:
         self._rebuilt: set[str] | None = None
         self._staging, self._aside = Staging(), Staging()
         self._task: _Task | None = None
-        self._tasks: SimpleQueue[_Task | None] | None = None
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._unwritten: _Task | None = None
         self._held: tuple[Snapshot, Moment] | None = None
         self._when = time.monotonic()
@@ -140,7 +141,7 @@ class Commits:
             try:
                 found = self._found(commit, state)
             except CheckpointCorrupt as error:
-                _log.warning("commit %d cannot be used, stepping back: %s", commit.number, error)
+                self._logger.warning("commit %d cannot be used, stepping back: %s", commit.number, error)
                 continue
             self._last = commit
             self._good |= {commit.number, commit.info["start"] or commit.number}
@@ -305,14 +306,14 @@ class Commits:
 
     def _queue(self) -> SimpleQueue[_Task | None]:
         """What the thread that writes waits for; it is started for the first commit, since starting one takes a while."""
-        if self._tasks is None:
-            tasks: SimpleQueue[_Task | None] = SimpleQueue()
-            threading.Thread(target=self._work, args=(tasks,), name="kladml-commit", daemon=True).start()
-            self._tasks = tasks
+        if self._thread is None:
+            thread = threading.Thread(target=self._work, name="kladml-commit", daemon=True)
+            thread.start()
+            self._thread = thread
         return self._tasks
 
-    def _work(self, tasks: SimpleQueue[_Task | None]) -> None:
-        while (task := tasks.get()) is not None:
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
             try:
                 self._write(task)
             finally:
@@ -346,7 +347,7 @@ class Commits:
         self.error = task.error
         self._next = self._store.next_number() if task.commit is None else task.number + 1
         if task.commit is None:
-            _log.warning("commit %d was not made, commit %d is still good: %s", task.number, self.number, task.error)
+            self._logger.warning("commit %d was not made, commit %d is still good: %s", task.number, self.number, task.error)
             if task.moment.best:
                 self._keep_best(task)
             return
@@ -384,17 +385,18 @@ class Commits:
             raise error
 
     def close(self) -> None:
-        """No commit follows. The thread that writes ends, after the one under way."""
-        if self._tasks is not None:
+        """No commit follows. Waits for the thread that writes: one that is there when the interpreter ends would be torn down."""
+        if self._thread is not None:
             self._tasks.put(None)
-            self._tasks = None
+            self._thread.join()
+            self._thread = None
 
     def clear(self) -> None:
         """A run has finished: only the newest commit and the best one stay."""
         try:
             self._store.prune(1, self._pinned(1))
         except OSError as error:
-            _log.warning("an old commit could not be removed: %s", error)
+            self._logger.warning("an old commit could not be removed: %s", error)
 
     def _write(self, task: _Task) -> None:
         moment = task.moment
@@ -415,11 +417,11 @@ class Commits:
                 with suppress(OSError):
                     durable.remove(self._store.directory / f"{task.number:08d}")
             return
-        _log.debug("commit %d: epoch %d, step %d", task.number, moment.progress.epoch, moment.progress.step)
+        self._logger.debug("commit %d: epoch %d, step %d", task.number, moment.progress.epoch, moment.progress.step)
         try:
             self._store.prune(self._policy.keep, self._pinned(self._policy.keep))
         except OSError as error:
-            _log.warning("an old commit could not be removed: %s", error)
+            self._logger.warning("an old commit could not be removed: %s", error)
 
     def _pinned(self, keep: int) -> set[int]:
         """What the commits that stay build on, and the best."""

@@ -83,7 +83,7 @@ class RunContext:
         self.step_begun = 0
         self.phase = "in setup()"
         self.inside, self.recording = False, True
-        self.commits = Commits(directory.checkpoints, config.checkpoint)
+        self.commits = Commits(directory.checkpoints, config.checkpoint, logger)
         found = self.commits.open()
         self.saved: Any = None
         self.begun: Any = None

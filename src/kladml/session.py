@@ -58,8 +58,8 @@ def execute(experiment: Experiment, directory: RunDirectory, launch: Launch, sto
         _work_in_stack(experiment, context)
         context.record("end", {"status": "FINISHED"})
         context.sync()
+        context.commits.clear()  # before the result, after which nobody opens the run again to sweep what a kill leaves
         outputs.save_result(context, "FINISHED")
-        context.commits.clear()
         experiment.logger.info("finished after %.1f s: %s", time.monotonic() - started, directory.path)
     except BaseException as error:
         _put_on_record(error, context, experiment.logger, stop)

@@ -22,6 +22,9 @@ from kladml.records import Status
 from kladml.rundir import RunDirectory
 from kladml.tail import Tail
 
+ATTEMPT = "kladml.attempt"
+"""The module that an attempt's process runs."""
+
 _LOOK_EVERY_S = 0.1
 _GRACE_S = 30.0
 
@@ -149,7 +152,7 @@ def _with_result(directory: RunDirectory, ending: Ending) -> Ending:
 @contextmanager
 def _process(directory: RunDirectory, world: World) -> Iterator[subprocess.Popen[bytes]]:
     """The attempt's process, in a group of its own so that a Ctrl-C on the terminal reaches it through us only."""
-    command = [sys.executable, "-m", "kladml.attempt", str(directory.path)]
+    command = [sys.executable, "-m", ATTEMPT, str(directory.path)]
     with directory.log.open("ab") as log:
         process = subprocess.Popen(
             command,

@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "Show runs side by side.",
     "metrics": "Print the recorded metrics of a run.",
     "gc": "Remove what runs no longer need.",
+    "crashtest": "Kill an experiment again and again, and prove that it continues exactly.",
     "version": "Print the version.",
     "completion": "Print a script that completes commands in a shell.",
 }
