@@ -299,9 +299,12 @@ class Commits:
             return task.number
         try:
             self._queue().put(task)
-        except RuntimeError as error:  # no more threads
-            task.error = error
+        except BaseException as error:
             task.done.set()
+            if not isinstance(error, RuntimeError):  # else there are no more threads
+                self._task = None
+                raise
+            task.error = error
         return task.number
 
     def _queue(self) -> SimpleQueue[_Task | None]:

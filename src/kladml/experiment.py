@@ -160,6 +160,7 @@ class Experiment:
         if position is not None and "trained" in position:
             return dict(position["trained"])
         stepping.begin_epoch(None if position is None else pending)
+        pending = None  # what was read is not needed once it is put back
         try:
             returned = to_mapping(self.train_epoch(epoch), "train_epoch()")
             trained = {key: to_number(key, value) for key, value in returned.items()}

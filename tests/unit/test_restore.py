@@ -162,7 +162,11 @@ def test_objects_that_know_each_other_are_kept_once(store: CheckpointStore) -> N
         *((Counter("a"), Counter("bb")), (OrderedDict(a=1), OrderedDict(b=2)), (np.zeros(3), np.ones(3)), ({1, 2}, {3, "a"})),
         *((deque([1], maxlen=3), deque([2, 3], maxlen=3)), (bytearray(b"a"), bytearray(b"bcd")), (Slim(), Slim(2.0))),
         *((SimpleNamespace(a=1, b=2), SimpleNamespace(a=[3])), (Record([1]), Record([2])), (Fixed([1]), Fixed([2]))),
-        *((np.zeros((2, 2), order="F"), np.ones((2, 2), order="F")), (np.zeros(4)[::2], np.ones(2)), (random.Random(), random.Random(1))),
+        *(
+            (np.zeros((2, 2), order="F"), np.ones((2, 2), order="F")),
+            (np.zeros(4)[::2], np.ones(4)[::2]),
+            (random.Random(), random.Random(1)),
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -55,20 +55,27 @@ class Digests:
         total = sum(len(data) for _, data in arrays.values())
         count = min(_MOST, os.cpu_count() or 1) - 1 if total >= _SMALL_BYTES else 0
         self._threads = [threading.Thread(target=self._work, name="kladml-digests", daemon=True) for _ in range(count)]
-        for thread in self._threads:
-            thread.start()
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads: who waits for the result makes what is left
+                del self._threads[number:]
+                break
 
     def _work(self) -> None:
         try:
-            while self._waiting:
-                name = self._waiting.pop()
+            while (name := self._next()) is not None:
                 if self._fetch is not None:
                     self._fetch(name)
                 self._made[name] = digest_of(*self._arrays[name])
-        except IndexError:  # another thread took the last one
-            return
         except Exception as error:
             self._error = error
+
+    def _next(self) -> str | None:
+        try:
+            return self._waiting.pop()
+        except IndexError:
+            return None
 
     def result(self) -> dict[str, str]:
         """All digests; helps to make them.

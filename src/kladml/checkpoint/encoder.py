@@ -292,5 +292,6 @@ class Encoder:
         """
         staged = staging.fill(self.arrays)
         for array in self.arrays.values():
-            array.source = None  # what is remembered of it keeps no tensor alive
+            array.source = None
+        self.repeats.release()
         return Snapshot(structure, self.plain, staged, self.files, self.unchanged)

@@ -101,7 +101,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _entry(found: Any) -> _Entry:
     start, end = found["data_offsets"]
     whole = [start, end, *found["shape"]]
-    if found["dtype"] not in _SIZES or not all(type(number) is int and number >= 0 for number in whole):
+    if found["dtype"] not in _SIZES or not all(type(number) is int and 0 <= number < 1 << 63 for number in whole) or len(whole) > 66:
         raise ValueError(f"no array is {found!r:.200}")
     return _Entry(found["dtype"], tuple(found["shape"]), start, end)
 

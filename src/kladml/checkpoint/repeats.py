@@ -48,6 +48,16 @@ class Repeats:
 
     apart: list[Array] = field(default_factory=list)
     _written: dict[str, _Written] = field(default_factory=dict)
+    _met: set[str] = field(default_factory=set)
+
+    def release(self) -> None:
+        """A walk is over: no tensor is kept alive, and what was not met is forgotten."""
+        for place in self._written.keys() - self._met:
+            del self._written[place]
+        for written in self._written.values():
+            for array in written.arrays.values():
+                array.source = None
+        self._met.clear()
 
     def write(self, encoder: Encoder, place: str, look: Any, values: list[Any], paths: Callable[[], list[str]]) -> list[Any]:
         """JSON of several tensors: that of the last commit when nothing has changed but their elements.
@@ -59,6 +69,7 @@ class Repeats:
             values: the tensors.
             paths: gives the path of each.
         """
+        self._met.add(place)
         known = self._written.get(place)
         if known is not None and known.look == look and _fits(known, encoder):
             for array, owner in zip(known.arrays.values(), known.owners, strict=True):

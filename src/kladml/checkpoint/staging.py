@@ -11,6 +11,7 @@ import mmap
 import struct
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +115,9 @@ class Staging:
         if self._buffer is None or len(self._buffer) < layout.size:
             layout.views.clear()
             self._buffer = reserve(layout.size)
+            if sys.platform == "linux":
+                with suppress(OSError):
+                    self._buffer.madvise(mmap.MADV_DONTFORK)  # a forked worker would keep the old pages, and have each copied
         self._layout = layout
         return self._buffer
 
@@ -126,7 +130,8 @@ def reserve(size: int) -> mmap.mmap:
     """
     buffer = mmap.mmap(-1, max(size, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a forked process has its own
     if sys.platform == "linux" and size >= 1 << 21:  # fewer page faults in the first copy
-        buffer.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel without them
+            buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer
 
 

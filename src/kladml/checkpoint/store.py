@@ -6,6 +6,7 @@ manifest there is no commit. The manifest is created only if it is absent, so th
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ MANIFEST = "manifest.json"
 _FILE = re.compile(rf"{re.escape(STRUCTURE)}|{re.escape(ARRAYS)}|object-\d{{1,9}}\.[a-z]{{1,16}}")
 """Names that a manifest may give to files."""
 
+_PASSING = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT})
 _MANIFEST_BYTES = 1 << 26
 _log = logging.getLogger(__name__)
 
@@ -168,7 +170,7 @@ class CheckpointStore:
             manifest = json.loads(_content(path, MANIFEST, None))
             found = manifest["format"]
             expected = manifest.pop("digest")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointCorrupt(f"{path / MANIFEST} is damaged: {error}") from None
         if not isinstance(found, int) or found > FORMAT:
             raise CheckpointVersion(f"{path} has format {found!r}; this version reads up to {FORMAT}. Upgrade kladml to continue from it.")
@@ -268,10 +270,10 @@ def _arrays_of(commit: Commit) -> dict[str, Loaded]:
     with _opened(commit.path, ARRAYS, commit.files[ARRAYS]["size"]) as descriptor:
         try:
             arrays, found = read_arrays(descriptor, commit.files[ARRAYS])
-        except (OSError, CheckpointCorrupt, MemoryError) as error:
-            raise CheckpointCorrupt(f"{commit.path / ARRAYS} cannot be read: {error}") from None
-    for name, digest in found.items():
-        if digest != commit.leaves.get(name):
+        except (OSError, CheckpointCorrupt) as error:
+            raise _unreadable(commit.path / ARRAYS, error) from None
+    for name in arrays:
+        if found[name] != commit.leaves.get(name):
             raise CheckpointCorrupt(f"{commit.path / ARRAYS}: {name} is not what the manifest says")
     return arrays
 
@@ -301,7 +303,7 @@ def _opened(folder: Path, name: str, size: int | None) -> Iterator[int]:
     except FileNotFoundError:
         raise CheckpointCorrupt(f"{folder / name} is missing") from None
     except OSError as error:
-        raise CheckpointCorrupt(f"{folder / name} cannot be read: {error}") from None
+        raise _unreadable(folder / name, error) from None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -318,7 +320,14 @@ def _content(folder: Path, name: str, size: int | None) -> bytes:
         try:
             return file.read()
         except OSError as error:
-            raise CheckpointCorrupt(f"{folder / name} cannot be read: {error}") from None
+            raise _unreadable(folder / name, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> Exception:
+    """What to raise when a file cannot be read: a lack of memory or of descriptors will pass, and says nothing about the file."""
+    if isinstance(error, OSError) and error.errno in _PASSING:
+        return error
+    return CheckpointCorrupt(f"{path} cannot be read: {error}")
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from kladml import libraries
@@ -20,6 +20,7 @@ from kladml.errors import CaptureError
 _HARMLESS = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, partial, logging.Logger, io.IOBase)
 """Inputs that hold nothing that training could change."""
 
+_EMPTY = CellType()
 _NAMED = (type, FunctionType, BuiltinFunctionType, MethodType, partial)
 """Those that are what they are: another one under the same name does something else."""
 
@@ -114,12 +115,31 @@ def check(found: Encoder, inputs: Collection[str], attributes: Mapping[str, Any]
 def _check_bound(found: Encoder, before: Survey) -> None:
     for path, value in before.bound.items():
         now = found.left_out.get(path, (value,))[0]
-        if now != value and isinstance(now, _NAMED):
+        if isinstance(now, _NAMED) and not _alike(now, value):
             raise CaptureError(
                 f"self.{path.partition('.')[2]} is {_name_of(now)}, and was {_name_of(value)} after setup(): a resumed run would go on "
                 "with the latter. Keep what decides between them in an attribute of plain values, or name the attribute in `inputs` if "
                 "setup() or train_epoch() sets it right before it is used."
             )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two functions or classes do the same: those that are made anew each time, of one code and with equal values, do."""
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        return one.__code__ == other.__code__ and _held_by(one) == _held_by(other)
+    if isinstance(one, MethodType) and isinstance(other, MethodType):
+        return _alike(one.__func__, other.__func__) and type(one.__self__) is type(other.__self__)
+    if isinstance(one, partial) and isinstance(other, partial):
+        return _alike(one.func, other.func) and _plain([*one.args, one.keywords]) == _plain([*other.args, other.keywords])
+    return bool(one == other)
+
+
+def _held_by(function: FunctionType) -> list[str]:
+    return _plain([*(cell.cell_contents for cell in function.__closure__ or () if cell != _EMPTY), function.__defaults__])
+
+
+def _plain(values: list[Any]) -> list[str]:
+    return [repr(value) if type(value) in (bool, int, float, str, tuple, list, dict) else type(value).__qualname__ for value in values]
 
 
 def _name_of(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -77,9 +78,11 @@ class _Writing:
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
         if sum(map(len, chunks)) >= _SMALL_BYTES:
-            self._thread = threading.Thread(target=self._work, args=(path, chunks), name="kladml-arrays", daemon=True)
-            self._thread.start()
-        elif chunks:
+            thread = threading.Thread(target=self._work, args=(path, chunks), name="kladml-arrays", daemon=True)
+            with suppress(RuntimeError):  # no more threads
+                thread.start()
+                self._thread = thread
+        if chunks and self._thread is None:
             self._work(path, chunks)
 
     def _work(self, path: Path, chunks: Iterable[Any]) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from kladml.checkpoint.decoder import Decoder
     from kladml.checkpoint.encoder import Encoder
 
+_MOST_BYTES = 1 << 30
+"""An array whose elements lie farther apart comes back in one piece."""
+
 _STORED = {
     **{"bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32"},
     **{"uint64": "U64", "int64": "I64", "float16": "F16", "float32": "F32", "float64": "F64"},
@@ -49,11 +52,14 @@ def encode(value: Any, path: str, encoder: Encoder) -> Any:
     name = _STORED.get(dtype.name)
     shape = value.shape if name is not None else (value.nbytes,)
     stored = Array(name or "U8", shape, value.nbytes, dtype.alignment, value, "numpy")
+    stored.fixable = name is not None  # a digest of bytes would not tell shapes from each other
     node = {"$": "numpy.scalar", "array": encoder.array(stored, path), "dtype": value.dtype.str, "shape": list(value.shape)}
     if isinstance(value, np.ndarray):
         node["$"] = "numpy.array"
         if value.flags.fnc:  # sums over it go another way through memory
             node["order"] = "F"
+        elif not value.flags.c_contiguous and value.size:
+            node["strides"] = list(value.strides)
     return node
 
 
@@ -179,8 +185,24 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
     if node["$"] != "numpy.array":
         return stored[()]
     array = np.empty(stored.shape, dtype, order="F" if node.get("order") == "F" else "C")
+    if "strides" in node:
+        array = _laid(array, node["strides"])
     array[...] = stored
     return array
+
+
+def _laid(array: Any, strides: list[int]) -> Any:
+    """A new array of the same kind whose elements lie as far apart as strides say; those that are too far apart are left as they are."""
+    import numpy as np
+
+    if len(strides) != array.ndim or not all(type(step) is int and abs(step) < 1 << 40 for step in strides):
+        raise ValueError(f"no array of shape {list(array.shape)} has the strides {strides}")
+    reach = [step * (count - 1) for step, count in zip(strides, array.shape, strict=True)]
+    begin, end = -sum(step for step in reach if step < 0), sum(step for step in reach if step > 0) + array.itemsize
+    if begin + end > _MOST_BYTES:
+        return array
+    whole = np.zeros(begin + end, np.uint8)
+    return np.ndarray(array.shape, array.dtype, whole, begin, tuple(strides))
 
 
 def restore(live: Any, saved: Any) -> Any:
@@ -199,11 +221,16 @@ def restore(live: Any, saved: Any) -> Any:
         live.set_state(saved.get_state(legacy=False))
         return live
     elif isinstance(live, np.ndarray) and isinstance(saved, np.ndarray):
-        in_order = live.flags.fnc == saved.flags.fnc or not live.flags.forc
+        in_order = _steps(live) == _steps(saved)
         if live.shape == saved.shape and live.dtype == saved.dtype and in_order and live.flags.writeable:
             live[...] = saved
             return live
     return saved
+
+
+def _steps(array: Any) -> list[int]:
+    """Step through memory of every dimension that has more than one element."""
+    return [step for step, size in zip(array.strides, array.shape, strict=True) if size != 1]
 
 
 def export(value: Any) -> tuple[str, bytes] | None:

@@ -45,6 +45,9 @@ __all__ = (
     "writer_of",
 )
 
+_MOST_BYTES = 1 << 30
+"""A tensor whose elements lie farther apart comes back in one piece."""
+
 _ALIGNED = 64
 """Bytes to a multiple of which torch aligns what it allocates."""
 
@@ -84,19 +87,35 @@ def _encode_tensor(value: Any, path: str, encoder: Encoder) -> Any:
         return known
     name, stored, itemsize = _kind(value.dtype)
     shape = tuple(value.shape)
-    array = Array(stored or "U8", shape if stored else (size,), size, itemsize, value, "torch", fixable=not value.requires_grad)
+    array = Array(stored or "U8", shape if stored else (size,), size, itemsize, value, "torch")
+    array.fixable = stored is not None and not value.requires_grad  # a digest of bytes would not tell shapes from each other
     array.raw = None if stored else (name, shape)
     node: dict[str, Any] = {"$": "torch.tensor", "array": encoder.array(array, path), "dtype": name, "shape": shape}
     if type(value).__name__ == "Parameter":
         node["parameter"] = True
     if value.requires_grad and value.is_leaf:
         node["grad"] = True
-    if not value.is_contiguous() and _is_dense(value):  # sums over it go another way through memory
-        node["stride"] = value.stride()
-    return node
+    return node | _lie_of(value) if size else node
 
 
-_SEEN = attrgetter("shape", "dtype", "requires_grad", "is_leaf")
+def _lie_of(value: Any) -> dict[str, Any]:
+    """How a tensor lies in memory, where that is not as new ones lie: sums over its elements go another way."""
+    lie: dict[str, Any] = {}
+    if value.stride() != _plain_stride(value.shape):
+        lie["stride"] = value.stride()
+    offset = value.data_ptr() % _ALIGNED if value.device.type == "cpu" else 0
+    return lie | {"offset": offset} if offset and offset % value.itemsize == 0 else lie
+
+
+def _plain_stride(shape: Any) -> tuple[int, ...]:
+    stride, steps = 1, []
+    for size in reversed(shape):
+        steps.append(stride)
+        stride *= max(size, 1)
+    return tuple(reversed(steps))
+
+
+_SEEN = attrgetter("shape", "dtype", "requires_grad", "is_leaf", "layout")
 
 
 def look_of(values: list[Any]) -> Any:
@@ -110,7 +129,10 @@ def look_of(values: list[Any]) -> Any:
     kind, types = torch.Tensor, [*map(type, values)]
     if not {torch.Tensor, torch.nn.Parameter}.issuperset(types) or 0 in map(kind.numel, values):
         return None
-    return types, [*map(_SEEN, values)], [*map(kind.stride, values)], [*map(kind.data_ptr, values)]
+    seen = [*map(_SEEN, values)]
+    if {one[-1] for one in seen} != {torch.strided}:
+        return None
+    return types, seen, [*map(kind.stride, values)], [*map(kind.data_ptr, values)]
 
 
 def _lies_in_memory(value: Any) -> bool:
@@ -241,12 +263,9 @@ def decode(node: dict[str, Any], decoder: Decoder) -> Any:
             return torch.nn.UninitializedParameter()
     data = decoder.arrays[node["array"]].data
     dtype = _dtype(node["dtype"])
-    stride = node.get("stride")
-    if stride is not None and not _fill_memory(stride, node["shape"]):
-        raise ValueError(f"no tensor of shape {node['shape']} has the strides {stride}")
     found = _made_of(data, node["shape"], dtype)
-    if stride is not None:
-        found = torch.empty_strided(node["shape"], stride, dtype=dtype).copy_(found)
+    if data and ("stride" in node or "offset" in node):
+        found = _laid(found, tuple(node.get("stride", found.stride())), node.get("offset", 0))
     grad = node.get("grad") is True
     return torch.nn.Parameter(found, grad) if node.get("parameter") is True else found.requires_grad_(grad)
 
@@ -261,13 +280,34 @@ def _made_of(data: Any, shape: Any, dtype: Any) -> Any:
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"no tensor of shape {shape} has {len(data)} bytes of {dtype}")
     if not data:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     source = torch.frombuffer(data, dtype=torch.uint8)
     if len(data) >= LARGE_BYTES and source.data_ptr() % _ALIGNED == 0:  # it has memory of its own
-        return source.view(dtype).reshape(shape)
-    storage = torch.UntypedStorage(len(data))
+        return source.view(dtype).reshape(shape).detach()
+    storage = torch.UntypedStorage(len(data), device="cpu")
     ctypes.memmove(storage.data_ptr(), source.data_ptr(), len(data))
-    return torch.empty(0, dtype=dtype).set_(storage).reshape(shape)
+    return torch.empty(0, dtype=dtype, device="cpu").set_(storage, 0, shape, _plain_stride(shape))
+
+
+def _laid(found: Any, stride: tuple[int, ...], offset: int) -> Any:
+    """A tensor with the same elements that lie otherwise in memory, elements that stand in several places included."""
+    import torch
+
+    size, shape = found.itemsize, found.shape
+    if len(stride) != found.ndim or not all(type(step) is int and 0 <= step < 1 << 40 for step in (*stride, offset)) or offset % size:
+        raise ValueError(f"no tensor of shape {list(shape)} has the strides {stride} and the offset {offset}")
+    span = 1 + sum(step * (count - 1) for step, count in zip(stride, shape, strict=True))
+    if offset >= _ALIGNED or span * size > _MOST_BYTES:
+        return found
+    if not offset and _fill_memory(stride, shape):
+        return torch.empty_strided(shape, stride, dtype=found.dtype, device="cpu").copy_(found)
+    storage = torch.UntypedStorage(offset + span * size, device="cpu")
+    places = torch.zeros((), dtype=torch.int64, device="cpu")
+    for step, count in zip(stride, shape, strict=True):
+        places = places.unsqueeze(-1) + torch.arange(count, device="cpu") * step
+    raw = torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage, offset, (span, size), (size, 1))
+    raw.zero_()[places.reshape(-1)] = found.reshape(-1).view(torch.uint8).reshape(-1, size)
+    return torch.empty(0, dtype=found.dtype, device="cpu").set_(storage, offset // size, shape, stride)
 
 
 def restore(live: Any, saved: Any) -> Any:
@@ -289,7 +329,7 @@ def restore(live: Any, saved: Any) -> Any:
 def _fill(live: Any, saved: Any) -> Any:
     import torch
 
-    in_order = not _is_dense(live) or _steps(live.stride(), live.shape) == _steps(saved.stride(), saved.shape)
+    in_order = _steps(live.stride(), live.shape) == _steps(saved.stride(), saved.shape)
     in_order = in_order and (isinstance(live, torch.nn.Parameter) or not isinstance(saved, torch.nn.Parameter))
     if live.shape == saved.shape and live.dtype == saved.dtype and in_order and _is_writable(live):
         with torch.no_grad():

@@ -95,4 +95,4 @@ def draw() -> int:
     """A number of 63 bits from the global generator of the CPU."""
     import torch
 
-    return int(torch.empty((), dtype=torch.int64).random_().item())
+    return int(torch.empty((), dtype=torch.int64, device="cpu").random_().item())

@@ -46,7 +46,11 @@ def taken_from(loader: Any, left_out: Iterable[Any], *, thorough: bool) -> Mappi
 
 def _glance(array: Array) -> str:
     """A few elements, and how often torch changed it."""
-    return repr((digests.sample(array), getattr(array.source, "_version", 0)))
+    try:
+        version = getattr(array.source, "_version", 0)
+    except RuntimeError:  # made in inference mode, which counts nothing
+        version = 0
+    return repr((digests.sample(array), version))
 
 
 def _find(kind: type) -> Writer | None:
