@@ -20,7 +20,7 @@ LAYERS = (
     ("mechanisms", "imports registry rundir settings surroundings tail tracebacks rewind walks"),
     ("leaves", "backends integrations testing"),
     ("domain", "attempt catalog cleanup commits context experiment exports ledger loading model outputs plan"),
-    ("domain", "replay returned saves session stepping"),
+    ("domain", "outside replay returned saves session stepping"),
     ("order", "crashtest delivery events runner suite supervisor"),
     ("doors", "cli pytest_plugin __main__"),
 )

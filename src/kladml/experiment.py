@@ -21,6 +21,8 @@ from kladml.context import RunContext
 from kladml.errors import ConfigError, ExperimentError
 from kladml.logs import Logger
 from kladml.monitor import to_number
+from kladml.outside import Outside
+from kladml.project import find_root
 from kladml.replay import Astray
 from kladml.returned import prefixed, to_mapping
 from kladml.saves import Saves, put_back
@@ -29,7 +31,7 @@ from kladml.stepping import Stepping
 Batch = TypeVar("Batch")
 Entered = TypeVar("Entered")
 
-_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device", "_survey", "_saves", "_stepping"})
+_OURS = frozenset({"config", "hyperparams", "logger", "context", "_device", "_survey", "_outside", "_saves", "_stepping"})
 """Attributes of the base class; the rest is the user's."""
 
 
@@ -39,6 +41,8 @@ _TAKEN = frozenset(
         "steps",
         "completes_group",
         "attributes",
+        "reachable",
+        "changed_outside",
         "fixed",
         "mean",
         "log_metric",
@@ -88,6 +92,7 @@ class Experiment:
         self.context: RunContext | None = None
         self._device: Any = None
         self._survey = surveys.Survey()
+        self._outside: Outside | None = None
         self._saves: Saves | None = None
         self._stepping: Stepping | None = None
         if self.Hyperparams is not None:
@@ -386,6 +391,16 @@ class Experiment:
         """The attributes that are the user's, by name."""
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
+    @final
+    def reachable(self) -> dict[str, Any]:
+        """Where random generators are looked for: the attributes, and the modules of the project."""
+        return {**({} if self._outside is None else self._outside.spaces()), **self.attributes()}
+
+    @final
+    def changed_outside(self) -> list[str]:
+        """What changed in the project's modules since `setup`, but for what `inputs` names."""
+        return [] if self._outside is None else [name for name in self._outside.changed() if name not in self.inputs]
+
     @property
     @final
     def fixed(self) -> Mapping[str, tuple[str, bytes]]:
@@ -416,6 +431,7 @@ class Experiment:
             Names of attributes that checkpoints leave out, since `setup` builds them again in every attempt.
         """
         attributes = self.attributes()
+        self._outside = Outside(find_root(Path.cwd()))
         self._survey = surveys.survey(attributes, self.inputs, "experiment", self)
         if self.context is not None:
             surveys.refuse_iterators({name: attributes[name] for name in self._survey.inputs if name not in self.inputs})

@@ -45,6 +45,12 @@ class Subject(Protocol):
     def attributes(self) -> dict[str, Any]:
         """The attributes by name."""
 
+    def reachable(self) -> dict[str, Any]:
+        """Where random generators are looked for."""
+
+    def changed_outside(self) -> list[str]:
+        """Names of what changed in the project's modules, and is not excluded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -102,6 +108,7 @@ class Saves:
         self._best = False
         self._told = 0
         self._repeats = Repeats()
+        self._said: set[str] = set()
         if context.continued and self._commits.start is None:
             self._ended = (context.progress, self._commits.number)
 
@@ -213,7 +220,8 @@ class Saves:
         encoder = Encoder(capture.find_writer, fixed, self._repeats)
         loop = {**self._context.get_state(), "best_commit": best, "position": position}
         within = position is not None and "now" in position  # then the position has them
-        generators = {**rng.capture(), "own": {} if within else rng.states_of(rng.find(self._subject.attributes()))}
+        generators = {**rng.capture(), "own": {} if within else rng.states_of(rng.find(self._subject.reachable()))}
+        loop |= {"outside": outside} if (outside := self._changed_outside()) else {}
         experiment = self._subject.write_state(encoder)
         self._commits.written |= fixed.keys() & encoder.arrays.keys()  # what is written once is written always
         structure = {
@@ -228,6 +236,21 @@ class Saves:
         if gone:
             structure["deleted"] = encoder.encode(gone, "deleted")
         return self._commits.snapshot(encoder, structure, apart=apart)
+
+    def _changed_outside(self) -> list[str]:
+        """What of the project's modules has changed, which no checkpoint keeps; said once."""
+        names = self._subject.changed_outside()
+        for name in names:
+            if name not in self._said:
+                self._said.add(name)
+                self._logger.warning(
+                    "%s changes while the experiment runs, and no checkpoint keeps variables of modules, classes and functions: a resumed "
+                    "run will be marked not exact. Keep it as an attribute of the experiment, or name it in `inputs` if it cannot change "
+                    "the numbers (inputs = (%r,))",
+                    name,
+                    name,
+                )
+        return names
 
     def _put(self, taken: Taken, start: int | None = None) -> None:
         context = self._context

@@ -137,7 +137,7 @@ def _continue(experiment: Experiment, context: RunContext) -> None:
         put_back(experiment, state)
     for reason in rng.restore(state["rng"]):
         context.mark_inexact(f"resumed: {reason}")
-    for path in rng.put_back(rng.find(experiment.attributes()), state["rng"]["own"]):
+    for path in rng.put_back(rng.find(experiment.reachable()), state["rng"]["own"]):
         context.mark_inexact(f"resumed: the generator {path} is not there any more")
     if position is None:
         context.saved = None

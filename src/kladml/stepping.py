@@ -224,7 +224,7 @@ class Stepping:
         return iterator
 
     def _generators(self, loop: _Loop) -> dict[str, Any]:
-        return rng.find({**self._subject.attributes(), "steps()": loop.loader})
+        return rng.find({**self._subject.reachable(), "steps()": loop.loader})
 
     def _pause(self, loop: _Loop, walk: Walk) -> None:
         """Between two steps, with something to do."""

@@ -42,6 +42,21 @@ FILE = GOOD.replace("import random\n", "import random\nfrom pathlib import Path\
 )
 
 
+OUTSIDE = {
+    "a generator of the module": ("RNG = random.Random(3)\n", "self.total += RNG.random()"),
+    "a list of the module": ("SEEN = []\n", "SEEN.append(number); self.total += len(SEEN)"),
+    "a function's dict": ("CALLS = {'n': 0}\ndef call():\n    CALLS['n'] += 1\n    return CALLS['n']\n", "self.total += call()"),
+    "a function's attribute": ("def call():\n    call.n += 1\n    return call.n\ncall.n = 0\n", "self.total += call()"),
+    "a default": ("def call(memo=[]):\n    memo.append(1)\n    return len(memo)\n", "self.total += call()"),
+    "a class's list": ("class Store:\n    seen = []\n", "Store.seen.append(1); self.total += len(Store.seen)"),
+    "an object's counter": (
+        "class Tool:\n    n = 0\n    def __init__(self):\n        self.k = 0\nTOOL = Tool()\n",
+        "TOOL.k += 1; self.total += TOOL.k",
+    ),
+}
+"""What lies outside an experiment: at the top of its module, and in the loop."""
+
+
 def project(folder: Path, source: str) -> Path:
     """A project with one experiment."""
     (folder / "experiments").mkdir(parents=True)
@@ -85,6 +100,19 @@ def test_a_position_in_a_variable_of_the_module_is_found_and_named(tmp_path: Pat
     assert ended.returncode == 1, ended
     assert "experiments.sums.POSITION changes while the experiment runs" in ended.stdout
     assert "killed at step" in ended.stdout
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_lies_outside_the_experiment_is_kept_or_said_to_be_not_exact(tmp_path: Path, name: str) -> None:
+    top, inside = OUTSIDE[name]
+    source = GOOD.replace("\n\n@register", f"\n\n{top}\n\n@register").replace("self.seen.append(number)", inside)
+    report = json.loads(crashtest(project(tmp_path, source), "--kills", "4", "--json").stdout)
+    assert report["not_deterministic"] == []
+    for trial in report["trials"]:
+        assert trial["failure"] is None
+        said = [text for text in trial["differences"] if text.startswith("marked not exact: resumed:")]
+        assert trial["clean"] or said
+    assert report["clean"] == (name == "a generator of the module")
 
 
 def test_a_position_in_a_file_is_found(tmp_path: Path) -> None:
