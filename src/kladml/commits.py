@@ -181,6 +181,8 @@ class Commits:
         """
         if self.start is not None:
             begun = self._store.read(self.start)
+            for folder in self._store.directory.glob("left-*"):  # one generation is enough to look at
+                durable.remove(folder)
             self._set_aside_newer(begun.number, "left")
             self._last = begun
 
@@ -226,13 +228,13 @@ class Commits:
         return number in self._good
 
     def next_number(self) -> int:
-        """The number that the next commit gets, once no other is being written, nor is one of a best epoch waiting for it."""
+        """The number that the next commit gets, once no other is being written, nor is one of an epoch's end waiting for it."""
         self.wait()
-        self._write_best_again()
+        self._write_again()
         return self._next
 
-    def _write_best_again(self) -> None:
-        """The best epoch comes before what followed on it, so that every commit can name the commit of the best epoch that it knows."""
+    def _write_again(self) -> None:
+        """The end of an epoch comes before what followed on it: every commit can name the commits of its start and of the best epoch."""
         task = self._unwritten
         if task is not None:
             with suppress(OSError):
@@ -279,7 +281,9 @@ class Commits:
         return encoder.snapshot(structure, self._aside if apart else self._staging)
 
     def put(self, snapshot: Snapshot, moment: Moment) -> int:
-        """Begin to make a state durable. `poll` and `wait` tell how it went. While that of a best epoch is not written, no later one is.
+        """Begin to make a state durable. `poll` and `wait` tell how it went.
+
+        While that of an epoch's end is not written, none that builds on it is.
 
         Args:
             snapshot: the state.
@@ -293,6 +297,8 @@ class Commits:
         task = self._task = _Task(snapshot, moment, self._next)
         if moment.best:
             self.best, self.best_epoch, self._unwritten = task.number, moment.progress.epoch, None
+        elif self._unwritten is not None and moment.start is None and not self._unwritten.moment.best:
+            self._unwritten = None  # a later end of an epoch takes its place
         elif self._unwritten is not None:
             task.error = self._unwritten.error
             task.done.set()
@@ -351,19 +357,21 @@ class Commits:
         self._next = self._store.next_number() if task.commit is None else task.number + 1
         if task.commit is None:
             self._logger.warning("commit %d was not made, commit %d is still good: %s", task.number, self.number, task.error)
-            if task.moment.best:
-                self._keep_best(task)
+            self._keep(task)
             return
         self._last = task.commit
         self._good.add(task.number)
         self.completed.append(task.commit)
 
-    def _keep_best(self, task: _Task) -> None:
-        """The state of a best epoch was not written. Where that may pass it is kept in memory, and written before any later one."""
-        if isinstance(task.error, OSError | MemoryError | RuntimeError) and not isinstance(task.error, FileExistsError):
+    def _keep(self, task: _Task) -> None:
+        """The state at an epoch's end was not written. Where that may pass it is kept in memory, and written before what builds on it."""
+        passing = isinstance(task.error, OSError | MemoryError | RuntimeError) and not isinstance(task.error, FileExistsError)
+        if self._unwritten is not None:  # this one was refused because of that one
+            return
+        if passing and task.moment.start is None:
             self._unwritten = task
             self._staging, self._aside = Staging(), Staging()
-        else:
+        elif task.moment.best:
             self.best = self.best_epoch = 0
 
     def wait(self) -> Exception | None:

@@ -84,7 +84,13 @@ def loops_to_commit(directory: RunDirectory) -> float:
     Args:
         directory: the run directory.
     """
-    return int(rundir.read_json(directory.replays, ("loops",))["loops"]) if directory.replays.exists() else math.inf
+    loops = _told(directory)["loops"]
+    return math.inf if loops is None else int(loops)
+
+
+def _told(directory: RunDirectory) -> Mapping[str, Any]:
+    nothing = {"loops": None, "edited": False}
+    return {**nothing, **rundir.read_json(directory.replays, ("loops",))} if directory.replays.exists() else nothing
 
 
 def begin_again(context: RunContext, error: BaseException, loops: float, interrupted: int) -> ReplayFailed:
@@ -103,8 +109,10 @@ def begin_again(context: RunContext, error: BaseException, loops: float, interru
         CheckpointCorrupt: the commit that the epoch began with is damaged.
         OSError: the disk refused; the commit in the middle of the epoch is still the newest.
     """
-    if loops < math.inf:
-        durable.write_json(RunDirectory(context.path).replays, {"format": FORMAT, "loops": loops})
+    directory, edited = RunDirectory(context.path), isinstance(error, Astray) and error.edited
+    if edited and not _told(directory)["edited"]:  # where other code is met again, it was no edit: the epoch takes several ways
+        loops = loops_to_commit(directory)
+    durable.write_json(directory.replays, {"format": FORMAT, "loops": None if loops == math.inf else loops, "edited": edited})
     context.commits.go_back()
     what = str(error) if isinstance(error, Astray) else f"the code before it raised {in_a_line(error)}"
     return ReplayFailed(

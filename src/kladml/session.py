@@ -192,9 +192,9 @@ def _put_on_record(error: BaseException, context: RunContext, logger: logging.Lo
     status: Status = "KILLED" if killed else "FAILED"
     if killed:
         logger.warning(
-            "stopped by %s; the same command continues from commit %d",
+            "stopped by %s; the same command %s",
             error if isinstance(error, Stopped) else "SIGINT",
-            context.commit_number,
+            f"continues from commit {context.commit_number}" if context.commit_number else "starts anew: nothing was committed yet",
         )
     elif isinstance(error, ReplayFailed):
         logger.warning("%s", error, exc_info=error.__cause__)

@@ -114,9 +114,7 @@ class Stepping:
             return
         interrupted = self._pending["loop"]["position"]["loop"]
         loops: float = min(self._count, interrupted)
-        if isinstance(error, replay.Astray):
-            loops = self._limit if error.edited else loops
-        elif not loops:
+        if not loops and not isinstance(error, replay.Astray):
             return
         raise replay.begin_again(self._context, error, loops, interrupted) from error
 

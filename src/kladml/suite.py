@@ -231,7 +231,7 @@ class SuiteRun:
         begun = time.monotonic()
         reason = planned.decision.reason
         fruitless = 0
-        reached = ledger.committed_progress(item.directory)
+        reached = _reached(item)
         while True:
             launch = ledger.open_attempt(item.directory, item.config, Place.of(self._root, self._settings, item.kind))
             yield Started(name=planned.name, path=planned.path, attempt=launch.attempt, number=place[0], total=place[1], reason=reason)
@@ -242,8 +242,9 @@ class SuiteRun:
                 status = ending.status
             finally:
                 self._delivery.end(item.directory, status)
-            before, reached = reached, ledger.committed_progress(item.directory)
-            fruitless = 0 if reached != before else fruitless + 1
+            now = _reached(item)
+            fruitless = 0 if now > reached else fruitless + 1
+            reached = max(now, reached)
             if not self._tries_again(item, ending, fruitless) or not _wait(_backoff_s(item.config, fruitless), stop):
                 break
             decision = plan.decide(item.config, item.directory)
@@ -284,6 +285,12 @@ class SuiteRun:
         reason = ending.cause or failure.get("message")
         _log.warning("%s failed (%s) and is tried again; attempts without progress: %d of %d", item.config.name, reason, fruitless, most)
         return True
+
+
+def _reached(item: Item) -> tuple[int, int]:
+    """Epochs and steps that are committed. Who goes back in an epoch has made progress only when he comes farther than before."""
+    progress = ledger.committed_progress(item.directory)
+    return progress["epoch"], progress["step"]
 
 
 def _attempt_here(item: Item, root: Path, stop: StopRequest) -> Ending:

@@ -522,3 +522,43 @@ def test_a_copy_shares_nothing(store: CheckpointStore) -> None:
     array += 1
     tensor += 1
     assert (copied["a"][0].tolist(), copied["a"][1].tolist(), copied["b"] is copied["a"][0]) == ([0, 0], [0, 0], True)
+
+
+LIES = {
+    "every second": lambda t: t[:, ::2],
+    "expanded": lambda t: t[:1].expand(5, 8),
+    "one channel last": lambda t: torch.randn(2, 1, 4, 4).to(memory_format=torch.channels_last),
+    "begins later": lambda t: t.reshape(-1)[3:11],
+    "transposed": lambda t: t.t(),
+    "overlapping": lambda t: t.reshape(-1).unfold(0, 4, 2),
+    "every second double": lambda t: t.double()[::2, 1:],
+    "complex": lambda t: torch.complex(t, t)[:, ::3],
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_tensor_lies_in_memory_as_it_lay(tmp_path: Path, name: str) -> None:
+    value = LIES[name](torch.randn(6, 8))
+    store = CheckpointStore(tmp_path)
+    found = store.load(store.commit({"value": value}))["value"]
+    assert torch.equal(found, value)
+    assert found.stride() == value.stride()
+    assert found.data_ptr() % 64 == value.data_ptr() % 64
+    assert not found._is_view()
+
+
+@pytest.mark.parametrize("lie", [np.s_[:, ::2], np.s_[::-1], np.s_[::2, ::-3], np.s_[1:, 3:]], ids=str)
+def test_an_array_lies_in_memory_as_it_lay(tmp_path: Path, lie: Any) -> None:
+    value = np.random.default_rng(0).normal(size=(6, 8))[lie]
+    store = CheckpointStore(tmp_path)
+    found = store.load(store.commit({"value": value}))["value"]
+    assert np.array_equal(found, value)
+    assert found.strides == value.strides
+
+
+def test_tensors_are_read_where_another_device_is_the_default(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    commit = store.commit({"value": torch.ones(3), "strided": torch.ones(4, 4)[:, ::2]})
+    with torch.device("meta"):
+        found = store.load(commit)
+    assert found["value"].tolist() == [1, 1, 1]

@@ -36,3 +36,15 @@ def test_a_size_that_no_table_has_does_no_harm(slots: int) -> None:
     made: set[object] = set()
     sets.fill(made, [3, 2, 1, 0], slots)
     assert made == {0, 1, 2, 3}
+
+
+def test_a_set_goes_on_as_it_would_have_gone_on_or_is_said_to_differ() -> None:
+    value = set(range(20))
+    for item in range(20):
+        if item not in (5, 6, 7):
+            value.discard(item)
+    made: set[int] = set()
+    right = sets.fill(made, list(value), sets.slots_of(value))
+    value.add(8)
+    made.add(8)
+    assert list(made) == list(value) or not right

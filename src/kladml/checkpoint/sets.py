@@ -32,16 +32,22 @@ def fill(made: set[Hashable], wanted: Sequence[Hashable], slots: int) -> bool:
         slots: how large the table was.
 
     Returns:
-        Whether it is walked in that order now; it holds the items in any case.
+        Whether it is walked in that order now, and is as large, which decides where more items go; it holds the items in any case.
     """
 
     def refill(items: Sequence[Hashable]) -> set[Hashable]:
         _refill(made, items, slots)
         return made
 
+    def is_right() -> bool:
+        return slots_of(made) == slots and _first_wrong(made, wanted) is None
+
     made.clear()
     made.update(wanted)
-    return _first_wrong(made, wanted) is None or (slots <= 64 * max(len(wanted), 8) and _search(wanted, refill) is not None)
+    if is_right() or slots > 64 * max(len(wanted), 8):
+        return is_right()
+    refill(wanted)
+    return is_right() or (_search(wanted, refill) is not None and is_right())
 
 
 def frozen(wanted: Sequence[Hashable]) -> tuple[frozenset[Hashable], bool]:

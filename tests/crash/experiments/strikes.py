@@ -23,8 +23,6 @@ from kladml.context import RunContext
 from kladml.experiment import Experiment
 from kladml.stepping import Stepping
 
-_seen = Counter()
-
 
 def install():
     """Have the framework's calls counted, once a process."""
@@ -61,8 +59,9 @@ def _step(context):
 
 
 def _count(context, event):
-    _seen[event] += 1
-    _strike(context, event, _seen[event])
+    seen = vars(context).setdefault("struck_at", Counter())
+    seen[event] += 1
+    _strike(context, event, seen[event])
 
 
 def _strike(context, event, number):
