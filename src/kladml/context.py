@@ -362,7 +362,7 @@ class RunContext:
         self._means.restore(state["means"])
         self._inexact.update(dict.fromkeys(state["inexact_because"]))
         for name in state.get("outside", ()):
-            self.mark_inexact(f"resumed: {name} had changed, and no checkpoint keeps variables of modules, classes and functions")
+            self.mark_inexact(f"resumed: {name} had changed, which no checkpoint keeps")
 
     def rewind(self, step: int) -> None:
         """Count from where the present epoch began, while its beginning runs again.

@@ -87,6 +87,7 @@ class Saves:
 
     Attributes:
         asked: whether the experiment asked for a commit at the next opportunity.
+        lost: what changes where no checkpoint sees it, as in workers that persist.
     """
 
     def __init__(self, context: RunContext, subject: Subject, logger: logging.Logger) -> None:
@@ -109,6 +110,7 @@ class Saves:
         self._told = 0
         self._repeats = Repeats()
         self._said: set[str] = set()
+        self.lost: set[str] = set()
         if context.continued and self._commits.start is None:
             self._ended = (context.progress, self._commits.number)
 
@@ -239,7 +241,7 @@ class Saves:
 
     def _changed_outside(self) -> list[str]:
         """What of the project's modules has changed, which no checkpoint keeps; said once."""
-        names = self._subject.changed_outside()
+        names = [*self._subject.changed_outside(), *sorted(self.lost)]
         for name in names:
             if name not in self._said:
                 self._said.add(name)

@@ -234,7 +234,7 @@ class Stepping:
             return
         if loop.done % loop.accumulate or loop.done == walk.length:
             return
-        if self._has_left_workers_behind(loop, walk):
+        if self._lives_in_workers(loop, walk) or self._has_left_workers_behind(loop, walk):
             context.leave_if_asked()
             return
         position = self._position(loop, walk, ended=False)
@@ -249,6 +249,20 @@ class Stepping:
         subject = self._subject
         inputs = [value for name, value in subject.attributes().items() if name in subject.inputs]
         return walk.taken((subject, *inputs), thorough=bool(self._context.commits.written))
+
+    def _lives_in_workers(self, loop: _Loop, walk: Walk) -> bool:
+        """Whether the copies of the data that workers have count something, which workers of a resumed run would begin anew."""
+        if walk.lost is not None and walk.lost not in self._told:
+            self._told.add(walk.lost)
+            self._logger.warning(
+                "no checkpoints between the batches of this loop, at the ends of epochs only: %s changes in the worker processes of %s, "
+                "whose copies no checkpoint sees; count in the training process, or set num_workers=0",
+                walk.lost,
+                _kind(loop),
+            )
+        if walk.lost is not None and getattr(loop.loader, "persistent_workers", False):
+            self._saves.lost.add(walk.lost)
+        return walk.lost is not None
 
     def _has_left_workers_behind(self, loop: _Loop, walk: Walk) -> bool:
         """Whether the data changed since the loop's worker processes began: those of a resumed run would begin with what it is now."""

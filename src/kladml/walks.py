@@ -27,6 +27,7 @@ class Walk(ABC):
         faithful: False when `begin` saw that the data is not what it was.
         anew: whether `begin` asks the loader for its batches as at the start of the loop, whatever their number.
         apart: what `taken` gave when the loop began.
+        lost: what changed in the workers' copies of the data, which no checkpoint sees; None for nothing.
     """
 
     length: int | None = None
@@ -34,6 +35,7 @@ class Walk(ABC):
     faithful: bool = True
     anew: bool = True
     apart: Mapping[str, str] | None = None
+    lost: str | None = None
 
     @abstractmethod
     def begin(self, seed: int, done: int = 0, position: Any = None) -> Iterator[Any]:

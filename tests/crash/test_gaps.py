@@ -255,3 +255,37 @@ def inexact(project: Path) -> list[str]:
     result = RunDirectory(project / "results" / "shot").read_result()
     assert result is not None
     return list(result["inexact_because"])
+
+
+class Counting(Dataset[Any]):
+    """Counts what it was asked for."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> float:
+        self.reads += 1
+        return float(index + 10 * self.reads)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_data_that_count_in_worker_processes(project: Path, caplog: pytest.LogCaptureFixture, persistent: bool) -> None:
+    class Counted(Base):
+        def setup(self) -> None:
+            self.total = 0.0
+            self.loader = DataLoader(Counting(), 2, num_workers=1, persistent_workers=persistent)
+
+        def train_epoch(self, epoch: int) -> None:
+            for batch in self.steps(self.loader):
+                self.total += float(batch.sum())
+                self.log_metric("total", self.total)
+                self.strike()
+
+    calm, shot = finish(Counted, "calm", None), finish(Counted, "shot", 7)
+    assert (calm.total == shot.total) is not persistent  # type: ignore[attr-defined]
+    assert inexact(project) == ["resumed: the loader's data.reads had changed, which no checkpoint keeps"] * persistent
+    assert "the loader's data.reads changes in the worker processes" in caplog.text
+    caplog.clear()  # a traceback in it would keep workers alive

@@ -88,7 +88,13 @@ class _MapWalk(Walk):
             return pinned(self._loader, map(Fetch(self._loader), indices))
         self._workers = workers_of(self._loader, Job, seed, self.apart)
         self._tasks = ((seed, number, index) for number, index in enumerate(indices, done))
-        return self._workers.run(self._tasks)
+        return self._noting(self._workers.run(self._tasks))
+
+    def _noting(self, results: Iterator[Any]) -> Iterator[Any]:
+        for batch, changed in results:
+            if changed is not None:
+                self.lost = "the loader's data" + changed[changed.find(".", 1) :]
+            yield batch
 
     def taken(self, left_out: Iterable[Any], *, thorough: bool) -> Mapping[str, str] | None:
         return taken_from(self._loader, left_out, thorough=thorough) if self._loader.num_workers else None

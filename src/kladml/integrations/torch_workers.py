@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from kladml.checkpoint.streams import number_of, reseed
 from kladml.integrations.generators import find_generators, seed_generator
+from kladml.rewind import counters_of
 
 _OPTIONS = ("num_workers", "timeout", "multiprocessing_context", "prefetch_factor", "persistent_workers", "pin_memory_device")
 """Options of the user's loader that ours takes over. Not `in_order`: batches that come as they are ready come in no order at all."""
@@ -85,12 +86,21 @@ class Job:
         """Take what is needed from the user's loader."""
         self.fetch: Any = Fetch(loader)
         self._generators: list[Any] | None = None
+        self._counters: dict[str, Any] | None = None
 
     def __getitem__(self, task: Any) -> Any:
-        """Load a batch: a task is the loop's seed, the batch's number and its indices."""
+        """Load a batch: a task is the loop's seed, the batch's number and its indices.
+
+        Returns:
+            The batch, and which counter of this worker's copy of the data has changed, if one has.
+        """
         seed, number, index = task
+        if self._counters is None:
+            self._counters = counters_of([self.fetch.dataset, self.fetch.collate])
         self.reseed(seed, "batch", number)
-        return self.fetch(index)
+        batch = self.fetch(index)
+        now = counters_of([self.fetch.dataset, self.fetch.collate])
+        return batch, next((path for path, value in self._counters.items() if now.get(path, value) != value), None)
 
     def reseed(self, *key: Any) -> None:
         """Seed what this process draws from.
