@@ -38,7 +38,7 @@ class Outside:
         """
         self._root = f"{root}{os.sep}"
         self._known: tuple[int, list[ModuleType]] = (0, [])
-        self._before = dict(self._texts())
+        self._before = {module.__name__: dict(_texts(module)) for module in self._modules()}
 
     def spaces(self) -> dict[str, Any]:
         """The variables of modules and of the classes in them, by name: where random generators are looked for."""
@@ -51,8 +51,9 @@ class Outside:
         return found
 
     def changed(self) -> list[str]:
-        """Names of what has another value than it had."""
-        return [name for name, text in self._texts() if self._before.get(name, text) != text]
+        """Names of what has another value than it had, or was not there. A module that was imported since is as it was imported."""
+        known = [(module, self._before[module.__name__]) for module in self._modules() if module.__name__ in self._before]
+        return [name for module, before in known for name, text in _texts(module) if before.get(name) != text]
 
     def _modules(self) -> list[ModuleType]:
         """Those whose files lie in the project. They are looked for again when there are more modules than before."""
@@ -67,11 +68,11 @@ class Outside:
         self._known = len(sys.modules), found
         return found
 
-    def _texts(self) -> Iterator[tuple[str, str]]:
-        """Everything that can be told by a text, by name."""
-        for module in self._modules():
-            for name, value in _variables(module).items():
-                yield from _told(f"{module.__name__}.{name}", value, module)
+
+def _texts(module: ModuleType) -> Iterator[tuple[str, str]]:
+    """Everything in a module that can be told by a text, by name."""
+    for name, value in _variables(module).items():
+        yield from _told(f"{module.__name__}.{name}", value, module)
 
 
 def _variables(owner: Any) -> dict[str, Any]:

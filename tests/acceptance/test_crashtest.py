@@ -44,15 +44,8 @@ FILE = GOOD.replace("import random\n", "import random\nfrom pathlib import Path\
 
 OUTSIDE = {
     "a generator of the module": ("RNG = random.Random(3)\n", "self.total += RNG.random()"),
-    "a list of the module": ("SEEN = []\n", "SEEN.append(number); self.total += len(SEEN)"),
     "a function's dict": ("CALLS = {'n': 0}\ndef call():\n    CALLS['n'] += 1\n    return CALLS['n']\n", "self.total += call()"),
-    "a function's attribute": ("def call():\n    call.n += 1\n    return call.n\ncall.n = 0\n", "self.total += call()"),
     "a default": ("def call(memo=[]):\n    memo.append(1)\n    return len(memo)\n", "self.total += call()"),
-    "a class's list": ("class Store:\n    seen = []\n", "Store.seen.append(1); self.total += len(Store.seen)"),
-    "an object's counter": (
-        "class Tool:\n    n = 0\n    def __init__(self):\n        self.k = 0\nTOOL = Tool()\n",
-        "TOOL.k += 1; self.total += TOOL.k",
-    ),
 }
 """What lies outside an experiment: at the top of its module, and in the loop."""
 
