@@ -220,7 +220,9 @@ def test_an_interrupted_run_of_another_config_is_refused_until_restarted(project
 
 def test_an_interrupt_before_anything_runs(project: Path) -> None:
     configure(project, "printing")
-    (project / "experiments" / "interrupts.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nsignal.pause()\n")
+    (project / "experiments" / "interrupts.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: time.sleep(0.01)\n"
+    )
     stopped = run_kladml("run", cwd=project).expect(130)
     assert "Traceback" not in stopped.stderr
     assert not (project / "results").exists()
