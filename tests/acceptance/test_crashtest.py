@@ -144,6 +144,14 @@ def test_the_fixture_for_other_projects_tests(tmp_path: Path) -> None:
     folder = project(tmp_path, MODULE)
     (folder / "test_resume.py").write_text('def test_resume(crashtest):\n    crashtest("sums.json", kills=4)\n')
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "kladml.pytest_plugin", "test_resume.py"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False, env={**os.environ})
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
     assert ended.returncode == 1, ended
     assert "experiments.sums.POSITION changes while the experiment runs" in ended.stdout
