@@ -145,12 +145,8 @@ def _lies_in_memory(value: Any) -> bool:
     return stored is not None or name in _RAW
 
 
-def _is_dense(value: Any) -> bool:
-    """Whether a tensor's elements fill a piece of memory, in whatever order."""
-    return _fill_memory(value.stride(), value.shape)
-
-
 def _fill_memory(stride: Any, shape: Any) -> bool:
+    """Whether elements that lie so fill a piece of memory, in whatever order."""
     filled = 1
     for step, size in sorted(_steps(stride, shape)):
         if step != filled:
